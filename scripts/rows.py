@@ -1,0 +1,210 @@
+"""One row, one answer: the canonical JSON of an answer, questions back, and the rules that every row must obey.
+
+A row is {"instruction": str, "context": dict or None, "output": str}; output is the JSON text of an answer:
+  {"type": "command", "command", "subcommand", "args", "flags", "confidence"}
+  {"type": "clarification", "message", "suggestions": [{"label", "command", "subcommand"}], "confidence"}
+"""
+
+import json
+import re
+
+from schema import value_fits
+
+CATEGORIES = ("ambiguous_command", "missing_arg", "unclear", "off_topic", "multiple", "typo", "pronoun")
+ASK_CONFIDENCE = dict(zip(CATEGORIES, (0.4, 0.4, 0.2, 0.1, 0.4, 0.4, 0.4), strict=True))
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def spell(n):
+    """12 -> "twelve", 42 -> "forty-two"; None above 99, which people write in digits."""
+    if n < 20:
+        return ONES[n]
+    if n < 100:
+        return TENS[n // 10 - 2] + (f"-{ONES[n % 10]}" if n % 10 else "")
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------- answers
+def command(sub, args, flags, confidence=0.95):
+    """The canonical command: args and flags in the order of the schema, nothing that was not said."""
+    return {
+        "type": "command",
+        "command": sub.command,
+        "subcommand": sub.name,
+        "args": {a.name: args[a.name] for a in sub.args if a.name in args},
+        "flags": [f.name for f in sub.flags if f.name in flags],
+        "confidence": confidence,
+    }
+
+
+def clarification(schema, category, labels, arg=None):
+    """A question back. labels: "pr close" and the like, best first; arg: the argument that is missing or unresolved."""
+    choices = " or ".join(f"'{label}'" for label in labels)
+    message = {
+        "ambiguous_command": f"What do you want to do with {labels[0].split()[0] if labels else schema.cli}?",
+        "missing_arg": f"Which {arg} should '{labels[0] if labels else schema.cli}' use?",
+        "unclear": "What would you like to do?",
+        "off_topic": f"That is not something {schema.cli} does.",
+        "multiple": f"Did you mean {choices}?",
+        "typo": f"Did you mean {choices}?",
+        "pronoun": f"Which {arg} do you mean?",
+    }[category]
+    return {
+        "type": "clarification",
+        "message": message,
+        "suggestions": [suggestion(schema.by_label[label]) for label in labels],
+        "confidence": ASK_CONFIDENCE[category],
+    }
+
+
+def suggestion(sub):
+    return {"label": sub.label, "command": sub.command, "subcommand": sub.name}
+
+
+def dumps(answer):
+    """The one spelling of an answer: key order of the spec, json.dumps' separators, no \\u escapes."""
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def canonical(answer, schema):
+    """A parsed answer in canonical form, or None when it does not fit the schema."""
+    if answer_faults(answer, schema):
+        return None
+    if answer["type"] == "command":
+        sub = schema.by_key[answer["command"], answer.get("subcommand")]
+        return command(sub, answer["args"], answer["flags"], answer.get("confidence", 0.95))
+    keys = ("label", "command", "subcommand")
+    return {
+        "type": "clarification",
+        "message": answer["message"],
+        "suggestions": [{k: s[k] for k in keys} for s in answer["suggestions"]],
+        "confidence": answer.get("confidence", 0.4),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- rules
+def row_faults(row, schema):
+    """Why a row must not enter a data set, whoever wrote it: the spec's rules and grounding. Empty when it may.
+
+    Rule numbers of the spec: 1 JSON, 2 schema, 3 types, 4 required arguments; 5 (diversity) looks at the whole set: see `Seen`.
+    """
+    instruction = row.get("instruction")
+    if not isinstance(instruction, str) or not instruction.strip():
+        return ["instruction: empty or no text"]
+    context = row.get("context")
+    if context is not None and not isinstance(context, dict):
+        return ["context: neither an object nor null"]
+    try:
+        answer = json.loads(row["output"])
+    except (KeyError, TypeError, ValueError):
+        return ["json: output is not valid JSON"]
+    return answer_faults(answer, schema) or grounding_faults(answer, instruction, context, schema)
+
+
+def answer_faults(answer, schema):
+    """Rules 1 to 4 for a parsed answer: "<rule>: <what>"."""
+    if not isinstance(answer, dict):
+        return ["json: output is not an object"]
+    if not confident(answer.get("confidence", 0.5)):
+        return ["json: confidence is not a number from 0 to 1"]
+    if answer.get("type") == "clarification":
+        if not isinstance(answer.get("message"), str) or not answer["message"].strip():
+            return ["json: clarification without a message"]
+        suggestions = answer.get("suggestions")
+        if not isinstance(suggestions, list):
+            return ["json: suggestions is not a list"]
+        for s in suggestions:
+            if not isinstance(s, dict) or not isinstance(s.get("label"), str) or not known(s, schema):
+                return [f"schema: suggestion {json.dumps(s)[:80]} is no command of the schema"]
+        return []
+    if answer.get("type") != "command":
+        return [f"json: type {answer.get('type')!r} is neither command nor clarification"]
+    if not known(answer, schema):
+        return [f"schema: no command {answer.get('command')!r} {answer.get('subcommand')!r}"]
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    args, flags = answer.get("args"), answer.get("flags")
+    if not isinstance(args, dict) or not isinstance(flags, list):
+        return ["json: args is not an object or flags is not a list"]
+    faults = [f"schema: '{sub.label}' has no argument '{n}'" for n in args if n not in sub.arg]
+    faults += [f"schema: '{sub.label}' has no flag {f!r}" for f in flags if not isinstance(f, str) or f not in sub.flag]
+    if len({str(f) for f in flags}) != len(flags):
+        faults.append("schema: a flag is there twice")
+    faults += [f"types: {n}={v!r} is no {sub.arg[n].type}" for n, v in args.items() if n in sub.arg and not value_fits(sub.arg[n], v)]
+    faults += [f"required: '{sub.label}' needs '{a.name}'" for a in sub.args if a.required and a.name not in args]
+    return faults
+
+
+def known(pair, schema):
+    key = pair.get("command"), pair.get("subcommand", "")
+    return all(isinstance(k, str | None) for k in key) and key in schema.by_key
+
+
+def confident(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def grounding_faults(answer, instruction, context, schema):
+    """Every argument value must come from the words, the context, or the schema's own values. Nothing is made up."""
+    if answer["type"] != "command":
+        return []
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    faults = []
+    for name, value in answer["args"].items():
+        arg = sub.arg[name]
+        if arg.type in ("enum", "boolean") or value == arg.default:
+            continue
+        if said(value, instruction) or (arg.from_context and flatten(context).get(arg.from_context) == value):
+            continue
+        faults.append(f"grounding: {name}={value!r} is neither in the words nor in the context")
+    return faults
+
+
+def said(value, text):
+    """Whether the words name a value: text verbatim, whole numbers as digits or spelled out, @me as "me", "my" or "I"."""
+    if isinstance(value, str):
+        if value == "@me":
+            return bool(re.search(r"@me\b|\b(me|my|mine|myself|i|i'm|i've)\b", text, re.IGNORECASE))
+        return value in text and value != ""
+    if re.search(rf"(?<![\w.]){re.escape(str(value))}(?![\w])", text):
+        return True
+    word = spell(value) if isinstance(value, int) and 0 <= value < 100 else None
+    return bool(word and re.search(rf"\b{word.replace('-', '[- ]')}\b", text, re.IGNORECASE))
+
+
+def flatten(context):
+    """{"git": {"current_pr": 1}} -> {"git.current_pr": 1}; None -> {}. Fields without a value (null) are left out."""
+    out = {}
+
+    def walk(prefix, node):
+        for key, value in node.items():
+            if isinstance(value, dict):
+                walk(f"{prefix}{key}.", value)
+            elif value is not None:
+                out[f"{prefix}{key}"] = value
+
+    walk("", context or {})
+    return out
+
+
+class Seen:
+    """Rule 5, diversity, over a whole data set: no (instruction, context) twice, no instruction on both sides of the split."""
+
+    def __init__(self):
+        self.inputs = {}
+        self.sides = {}
+
+    def fault(self, row, split):
+        """Why a row that is right by itself must stay out, or None; None also records it."""
+        words = " ".join(row["instruction"].lower().split())
+        key = words, json.dumps(row["context"], sort_keys=True)
+        if key in self.inputs:
+            same = self.inputs[key] == row["output"]
+            return "diversity: the same input again" if same else "diversity: the same input with another answer"
+        if self.sides.get(words, split) != split:
+            return "diversity: the instruction stands on the other side of the split"
+        self.inputs[key] = row["output"]
+        self.sides[words] = split
+        return None

@@ -1,0 +1,378 @@
+"""A CLI as its author describes it: read schemas/<name>.yaml, check it, look things up in it. Imports no torch."""
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from utils import SCHEMAS, display, fail
+
+TYPES = ("string", "integer", "float", "boolean", "path", "enum")
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One argument. type is one of TYPES; values only for enum; from_context is a dotted context field."""
+
+    name: str
+    type: str = "string"
+    description: str = ""
+    required: bool = False
+    default: object = None
+    values: tuple = ()
+    examples: tuple = ()
+    from_context: str | None = None
+    positional: bool = False
+    natural_language: tuple = ()
+
+
+@dataclass(frozen=True)
+class Flag:
+    name: str
+    short: str | None = None
+    description: str = ""
+    natural_language: tuple = ()
+    destructive: bool = False
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """What can be run: a command with a subcommand, or (name None) a command without subcommands."""
+
+    command: str
+    name: str | None
+    description: str = ""
+    aliases: tuple = ()
+    args: tuple = ()
+    flags: tuple = ()
+    command_aliases: tuple = ()
+    destructive: bool = False
+
+    @property
+    def key(self):
+        return self.command, self.name
+
+    @property
+    def label(self):
+        """"pr merge", or "drain" for a command without subcommands."""
+        return self.command if self.name is None else f"{self.command} {self.name}"
+
+    @cached_property
+    def arg(self):
+        return {a.name: a for a in self.args}
+
+    @cached_property
+    def flag(self):
+        return {f.name: f for f in self.flags}
+
+
+@dataclass
+class Schema:
+    """A checked schema. raw is the parsed YAML; context maps a dotted field to its type."""
+
+    cli: str
+    description: str
+    subcommands: list
+    context: dict
+    raw: dict
+    warnings: list = field(default_factory=list)
+
+    @cached_property
+    def by_key(self):
+        return {s.key: s for s in self.subcommands}
+
+    @cached_property
+    def by_label(self):
+        return {s.label: s for s in self.subcommands}
+
+    @cached_property
+    def commands(self):
+        """command name -> its subcommands, in file order."""
+        return {k: list(g) for k, g in itertools.groupby(self.subcommands, key=lambda s: s.command)}
+
+
+def load(name):
+    """Schema of schemas/<name>.yaml; on faults, all of them are printed and the program ends."""
+    path = SCHEMAS / f"{name}.yaml"
+    schema, faults = read(path)
+    if faults:
+        more = f" (and {len(faults) - 1} more; run: just train-check name={name})" if len(faults) > 1 else ""
+        fail(f"{display(path)}:{faults[0]}{more}")
+    return schema
+
+
+def read(path):
+    """(Schema or None, faults). A fault is "<line>: <what is wrong and where>"; the list is in file order."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        return None, ["1: no such file"]
+    except UnicodeDecodeError:
+        return None, ["1: not UTF-8 text"]
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        problem = getattr(e, "problem", None) or str(e).split("\n")[0]
+        return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {problem}"]
+    if root is None:
+        return None, ["1: the file is empty; it needs cli_name, description and commands"]
+    lines, twice = {}, []
+    walk(root, (), lines, twice)
+    raw = yaml.safe_load(text)
+    return from_raw(raw, lines, twice)
+
+
+def from_raw(raw, lines=None, faults=()):
+    """Like read, for a schema that is already parsed (the one a GGUF carries); lines maps a path to its line."""
+    lines = lines or {}
+    faults = [*faults, *structure_faults(raw, lines)]
+    if not faults:
+        schema = build(raw)
+        faults = meaning_faults(raw, lines)
+        if not faults:
+            schema.warnings = warnings(schema, lines)
+            return schema, []
+    return None, [f"{line}: {what}" for line, what in sorted(set(faults))]
+
+
+def walk(node, path, lines, twice):
+    """Fill lines with {path: line number}; a path is a tuple of keys and indices. Keys given twice go to `twice`."""
+    import yaml
+
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                twice.append((key.start_mark.line + 1, f"{dotted(path)}{key.value} is given twice"))
+            seen.add(key.value)
+            walk(value, (*path, key.value), lines, twice)
+            lines[(*path, key.value)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            walk(value, (*path, i), lines, twice)
+
+
+def dotted(path):
+    """("commands", 0, "name") -> "commands[0].name: " (empty for the top)."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return f"{text.lstrip('.')}: " if text else ""
+
+
+def line_of(path, lines):
+    path = tuple(path)
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def structure_faults(raw, lines):
+    """Faults against schemas/schema.json, in plain words."""
+    import jsonschema
+
+    rules = json.loads((SCHEMAS / "schema.json").read_text(encoding="utf-8"))
+    out = []
+    for error in jsonschema.Draft202012Validator(rules).iter_errors(raw):
+        for e in deepest(error):
+            out.append((line_of(e.absolute_path, lines), dotted(e.absolute_path) + plain(e)))
+    return out
+
+
+def deepest(error):
+    """Of an anyOf/oneOf, the faults of the branch that fits best; otherwise the fault itself."""
+    if not error.context:
+        return [error]
+    branches = {}
+    for e in error.context:
+        branches.setdefault(e.schema_path[0], []).append(e)
+    best = min(branches.values(), key=lambda b: (len(b), -max(len(e.absolute_path) for e in b)))
+    return [d for e in best for d in deepest(e)]
+
+
+def plain(e):
+    if e.validator == "additionalProperties":
+        import difflib
+
+        known = list(e.schema["properties"])
+        unknown = [k for k in e.instance if k not in known]
+        near = difflib.get_close_matches(str(unknown[0]), known, 1)
+        return f"unknown key '{unknown[0]}'" + (f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}")
+    if e.validator == "required":
+        missing = [k for k in e.validator_value if k not in e.instance]
+        return f"'{missing[0]}' is missing"
+    if e.validator == "type":
+        kinds = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false"}
+        kind = e.validator_value if isinstance(e.validator_value, str) else e.validator_value[0]
+        return f"should be {kinds.get(kind, kind)}, not {json.dumps(e.instance, default=str)[:40]}"
+    if e.validator == "minItems":
+        return "the list is empty"
+    if e.validator == "enum":
+        return f"{json.dumps(e.instance, default=str)} is not one of: {', '.join(map(str, e.validator_value))}"
+    if e.validator == "pattern":
+        return f"{e.instance!r} is not a name (letters, digits and . _ : -)"
+    return e.message
+
+
+def build(raw):
+    subcommands = []
+    for c in raw["commands"]:
+        nodes = c.get("subcommands") or [dict(c, name=None)]
+        for s in nodes:
+            subcommands.append(
+                Subcommand(
+                    command=c["name"],
+                    name=s["name"],
+                    description=s.get("description", ""),
+                    aliases=tuple(s.get("aliases") or ()) + tuple(s.get("natural_language") or ()),
+                    args=tuple(build_arg(a) for a in s.get("args") or ()),
+                    flags=tuple(build_flag(f) for f in s.get("flags") or ()),
+                    command_aliases=tuple(c.get("aliases") or ()) + tuple(c.get("natural_language") or ()),
+                    destructive=bool(s.get("destructive")),
+                )
+            )
+    context = {f["name"]: f.get("type", "string") for f in raw.get("context") or ()}
+    return Schema(raw["cli_name"], raw.get("description", ""), subcommands, context, raw)
+
+
+def build_arg(a):
+    kind = a.get("type", "string")
+    values = a.get("values") or ()
+    if isinstance(kind, dict):
+        kind, values = "enum", kind["enum"]
+    return Arg(
+        name=a["name"],
+        type=kind,
+        description=a.get("description", ""),
+        required=bool(a.get("required")),
+        default=a.get("default"),
+        values=tuple(values),
+        examples=tuple(a.get("examples") or ()),
+        from_context=a.get("from_context"),
+        positional=bool(a.get("positional", a.get("required"))),
+        natural_language=tuple(a.get("natural_language") or ()),
+    )
+
+
+def build_flag(f):
+    return Flag(
+        f["name"],
+        f.get("short"),
+        f.get("description", ""),
+        tuple(f.get("natural_language") or ()),
+        bool(f.get("destructive")),
+    )
+
+
+def nodes(raw):
+    """(path, node, label) of everything that can be run."""
+    for i, c in enumerate(raw["commands"]):
+        if c.get("subcommands"):
+            for j, s in enumerate(c["subcommands"]):
+                yield ("commands", i, "subcommands", j), s, f"{c['name']} {s['name']}"
+        else:
+            yield ("commands", i), c, c["name"]
+
+
+def meaning_faults(raw, lines):
+    """What a JSON Schema cannot say: names given twice, defaults that do not fit, context fields that do not exist."""
+    out = []
+
+    def fault(path, text):
+        out.append((line_of(path, lines), dotted(path) + text))
+
+    def unique(path, items, what):
+        seen = {}
+        for i, item in enumerate(items):
+            if item["name"] in seen:
+                fault((*path, i, "name"), f"{what} '{item['name']}' is there twice")
+            seen[item["name"]] = i
+
+    unique(("commands",), raw["commands"], "command")
+    unique(("context",), raw.get("context") or [], "context field")
+    fields = {f["name"]: f.get("type", "string") for f in raw.get("context") or ()}
+    for i, c in enumerate(raw["commands"]):
+        unique(("commands", i, "subcommands"), c.get("subcommands") or [], "subcommand")
+        if c.get("subcommands") and (c.get("args") or c.get("flags")):
+            fault(("commands", i), f"'{c['name']}' has subcommands, so its args and flags belong to these")
+    for path, node, _ in nodes(raw):
+        unique((*path, "args"), node.get("args") or [], "argument")
+        unique((*path, "flags"), node.get("flags") or [], "flag")
+        shorts = {}
+        for k, f in enumerate(node.get("flags") or []):
+            if f.get("short") in shorts and f.get("short"):
+                fault((*path, "flags", k, "short"), f"-{f['short']} is also the short form of '{shorts[f['short']]}'")
+            shorts[f.get("short")] = f["name"]
+        for k, a in enumerate(node.get("args") or []):
+            at = (*path, "args", k)
+            arg = build_arg(a)
+            if arg.type == "enum" and not arg.values:
+                fault((*at, "type"), f"'{arg.name}' is an enum without values")
+            if arg.type != "enum" and arg.values:
+                fault((*at, "values"), f"'{arg.name}' has values but its type is {arg.type}; use type: enum")
+            if arg.default is not None and not value_fits(arg, arg.default):
+                fault((*at, "default"), f"default {arg.default!r} of '{arg.name}' is no {describe(arg)}")
+            for example in arg.examples:
+                if not value_fits(arg, example):
+                    fault((*at, "examples"), f"example {example!r} of '{arg.name}' is no {describe(arg)}")
+            if arg.from_context and arg.from_context not in fields:
+                fault((*at, "from_context"), f"'{arg.from_context}' is no field of the context: section")
+    return out
+
+
+def describe(arg):
+    return f"one of {', '.join(map(str, arg.values))}" if arg.type == "enum" else arg.type
+
+
+def value_fits(arg, value):
+    """Whether a value has the argument's type. Strict: 5 is not "5", true is not 1."""
+    if arg.type == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if arg.type == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if arg.type == "boolean":
+        return isinstance(value, bool)
+    if arg.type == "enum":
+        return value in arg.values and not isinstance(value, bool)
+    return isinstance(value, str)
+
+
+def warnings(schema, lines):
+    """Ambiguity that is allowed but costs accuracy: "<line>: <text>"."""
+    raw, out = schema.raw, []
+
+    def warn(path, text):
+        out.append((line_of(path, lines), text))
+
+    said = {}
+    for i, c in enumerate(raw["commands"]):
+        for word in {w.lower() for w in [c["name"], *(c.get("aliases") or [])]}:
+            if word in said:
+                warn(("commands", i, "aliases"), f"'{word}' names both '{said[word]}' and '{c['name']}'")
+            said.setdefault(word, c["name"])
+        words = {}
+        for j, s in enumerate(c.get("subcommands") or []):
+            for word in {w.lower() for w in [s["name"], *(s.get("aliases") or [])]}:
+                if word in words:
+                    warn(
+                        ("commands", i, "subcommands", j, "aliases"),
+                        f"'{c['name']} {word}' could be both '{c['name']} {words[word]}' and '{c['name']} {s['name']}'",
+                    )
+                words.setdefault(word, s["name"])
+    for path, node, label in nodes(raw):
+        if not node.get("description"):
+            warn(path, f"'{label}' has no description")
+        for k, a in enumerate(node.get("args") or []):
+            if not a.get("description"):
+                warn((*path, "args", k), f"argument '{a['name']}' of '{label}' has no description")
+            if a.get("required") and a.get("type") == "boolean":
+                warn((*path, "args", k), f"argument '{a['name']}' of '{label}' is required, but nobody says true or false; make it a flag")
+            if a.get("required") and a.get("default") is not None:
+                warn((*path, "args", k), f"argument '{a['name']}' of '{label}' is required and has a default; it will be asked for")
+        for k, f in enumerate(node.get("flags") or []):
+            if not f.get("description") and not f.get("natural_language"):
+                warn((*path, "flags", k), f"flag '{f['name']}' of '{label}' has no description")
+    return [f"{line}: {text}" for line, text in sorted(out)]

@@ -1,0 +1,305 @@
+"""What every stage needs: settings from `key=value` words, paths, JSON Lines files, fingerprints, and fail()."""
+
+import difflib
+import errno
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(os.environ.get("CLITRON_ROOT") or Path(__file__).resolve().parent.parent)
+SCHEMAS = ROOT / "schemas"
+CONFIGS = ROOT / "training" / "configs"
+ISOLATED = Path(sys.prefix) / "isolated"  # wheels that must not be imported by the rest: see requirements-isolated.txt
+FORMAT = 1  # of rows, prompt and answers: raising it makes every stage run again
+
+DEFAULTS = {
+    "name": None,
+    "num": 3000,
+    "quant": "q4_k_m",
+    "teacher": "auto",
+    "base": "auto",
+    "budget": None,
+    "seed": 0,
+    "test": None,
+    "out": None,
+    "context": None,
+    "text": None,
+}
+TEACHERS = ("auto", "claude", "phrasebook")
+STAGE_CONFIGS = ("sft", "dpo")
+# The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
+QUANTS = (
+    "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q2_k_s q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k "
+    "iq1_s iq1_m iq2_xxs iq2_xs iq2_s iq2_m iq3_xxs iq3_xs iq3_s iq3_m iq4_nl iq4_xs tq1_0 tq2_0 mxfp4_moe nvfp4"
+).split()
+
+
+def fail(message):
+    """One line on stderr, `<script>: <message>`, and exit status 1. For mistakes that the user can mend."""
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def run(main):
+    """Call main(argv); a full disk, an unwritable folder and Ctrl-C become one line. Bugs keep their traceback."""
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        print(f"\n{Path(sys.argv[0]).name}: interrupted; the same command continues", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(1) from None
+    except OSError as e:
+        mend = {
+            errno.ENOSPC: "free some space and run the same command again",
+            errno.EDQUOT: "free some space and run the same command again",
+            errno.EACCES: "make it writable and run the same command again",
+            errno.EPERM: "make it writable and run the same command again",
+            errno.EROFS: "make it writable and run the same command again",
+            errno.ENOTDIR: "move the file that stands where a folder should be",
+            errno.EEXIST: "move the file that stands where a folder should be",
+        }.get(e.errno)
+        if mend is None:
+            raise
+        where = f" {display(e.filename)}:" if e.filename else ""
+        fail(f"cannot write{where} {os.strerror(e.errno).lower()}; {mend}")
+
+
+def display(path):
+    """A path as the user knows it: relative to the project where it lies inside."""
+    path = Path(os.fsdecode(path))
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+# ---------------------------------------------------------------------------------------------------- settings
+def config_keys():
+    """Every `stage.section.key` that the configuration files know, with its default value."""
+    keys = {}
+    for stage in STAGE_CONFIGS:
+        for section, values in load_yaml(CONFIGS / f"{stage}_config.yaml").items():
+            for key, value in values.items():
+                keys[f"{stage}.{section}.{key}"] = value
+    return keys
+
+
+def load_yaml(path):
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fail(f"no {display(path)}")
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        fail(f"{display(path)}: not valid YAML: {' '.join(str(e).split())}")
+
+
+def parse_settings(words, needs_name=True, bare=None):
+    """`key=value` words to a dict with all of DEFAULTS; keys of config files stay under their full name.
+
+    bare: the key that takes words without `=` (only `ask` has one). Exits with one line on an unknown key or a bad value.
+    """
+    given, loose = {}, []
+    known = None
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or (bare and not re.fullmatch(r"[a-z_][\w.]*", key)):
+            if not bare:
+                hint = "settings are key=value, such as name=gh"
+                fail(f"'{word}' is not a setting; {hint}")
+            loose.append(word)
+            continue
+        if key not in DEFAULTS:
+            known = known or config_keys()
+            if key not in known:
+                if bare and " " in word:
+                    loose.append(word)
+                    continue
+                near = difflib.get_close_matches(key, [*DEFAULTS, *known], 1)
+                hint = f"did you mean {near[0]}=?" if near else "known: " + " ".join(f"{k}=" for k in DEFAULTS)
+                fail(f"unknown setting '{key}='; {hint}")
+            value = typed(key, value, known[key])
+        if key in given:
+            fail(f"{key}= is given twice")
+        given[key] = value
+    if loose:
+        if bare in given:
+            fail(f"{bare}= and a bare request are both given; leave one out")
+        given[bare] = " ".join(loose)
+    settings = {**DEFAULTS, **given}
+    for key in ("num", "seed"):
+        settings[key] = whole(key, settings[key], 50 if key == "num" else 0)
+    if settings["budget"] is not None:
+        settings["budget"] = typed("budget", str(settings["budget"]), 1.0)
+    settings["quant"] = settings["quant"].lower()
+    choice("quant", settings["quant"], QUANTS)
+    choice("teacher", settings["teacher"], TEACHERS)
+    if needs_name or settings["name"] is not None:
+        check_name(settings["name"])
+    return settings
+
+
+def choice(key, value, allowed):
+    if value not in allowed:
+        near = difflib.get_close_matches(value, allowed, 1)
+        fail(f"{key}={value} is not known{'; did you mean ' + near[0] + '?' if near else ''}; one of: {' '.join(allowed)}")
+
+
+def whole(key, value, least):
+    try:
+        number = int(value)
+    except ValueError:
+        fail(f"{key}={value} is not a whole number")
+    if not least <= number <= 1_000_000:
+        fail(f"{key}={value} is out of range; at least {least}, at most 1000000")
+    return number
+
+
+def typed(key, value, like):
+    """Read `value` as the type of the configuration's own value; YAML syntax, so lists work: `[a, b]`."""
+    import yaml
+
+    try:
+        read = yaml.safe_load(value)
+        if isinstance(like, float) and not isinstance(read, bool):
+            return float(read)  # YAML reads 1e-3 as a string
+        if like is not None and type(read) is not type(like):
+            raise ValueError
+        return read
+    except (ValueError, TypeError, yaml.YAMLError):
+        fail(f"{key}={value} should be a {type(like).__name__}, such as {like}")
+
+
+def check_name(name):
+    have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml"))]
+    if not name:
+        fail(f"name= is missing; say name={have[0] if have else 'mycli'} (schemas: {' '.join(have) or 'none yet'})")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        fail(f"name={name} is not a name; use small letters, digits, '-' and '_' (schemas: {' '.join(have)})")
+    if name not in have:
+        near = difflib.get_close_matches(name, have, 1)
+        mend = f"did you mean name={near[0]}?" if near else f"write that file, or use one of: {' '.join(have)}"
+        fail(f"no schemas/{name}.yaml; {mend}")
+
+
+def stage_config(stage, settings, base):
+    """sft_config.yaml or dpo_config.yaml; over it the base model's own file where there is one; over that the command line."""
+    config = load_yaml(CONFIGS / f"{stage}_config.yaml")
+    own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
+    overlay = load_yaml(own).get(stage, {}) if own.exists() else {}
+    for section, values in overlay.items():
+        config.setdefault(section, {}).update(values)
+    for key, value in settings.items():
+        if key.startswith(f"{stage}."):
+            _, section, name = key.split(".", 2)
+            config[section][name] = value
+    return config
+
+
+# ------------------------------------------------------------------------------------------------------- paths
+def data_dir(name):
+    return ROOT / "training" / "data" / name
+
+
+def models_dir(name):
+    return ROOT / "training" / "models" / name
+
+
+def gguf_path(name, quant):
+    return models_dir(name) / f"clitron-{name}-{quant}.gguf"
+
+
+def need(path, recipe, name):
+    """The path, or one line that names the recipe which makes it."""
+    if not path.exists():
+        fail(f"no {display(path)}; run: just {recipe} name={name}")
+    return path
+
+
+# ------------------------------------------------------------------------------------------------------- files
+def read_jsonl(path):
+    """All objects of a JSON Lines file; a line that is none ends the program with its number."""
+    rows = []
+    with open(path, encoding="utf-8", errors="replace") as f:
+        for number, line in enumerate(f, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                fail(f"{display(path)}:{number}: not a JSON object; mend or delete that line")
+            rows.append(row)
+    return rows
+
+
+def write_jsonl(path, rows):
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_json(path, value):
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path, text):
+    """Write under a temporary name, flush to disk, rename: a reader sees the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    try:
+        with open(new, "w", encoding="utf-8") as f:
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(new, path)
+    except OSError as e:
+        new.unlink(missing_ok=True)
+        e.filename = e.filename or str(path)
+        raise
+
+
+def read_json(path):
+    """The object of a JSON file, or None when there is none or it is broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+# ------------------------------------------------------------------------------------------------- fingerprints
+def digest(path):
+    """sha256 of a file, as 16 hex digits; of a folder: of its weight and configuration files."""
+    h = hashlib.sha256()
+    paths = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in (".json", ".safetensors", ".gguf"))
+    for p in paths:
+        with open(p, "rb") as f:
+            while block := f.read(1 << 20):
+                h.update(block)
+    return h.hexdigest()[:16]
+
+
+def fingerprint(stage, settings, *inputs):
+    """What a stage's output depends on: the format, its settings and the contents of its input files."""
+    return {
+        "stage": stage,
+        "format": FORMAT,
+        "settings": settings,
+        "inputs": {display(p): digest(p) for p in inputs if p.exists()},
+    }
+
+
+def is_current(folder, wanted):
+    """Whether the stage that wrote `folder` finished with exactly this fingerprint."""
+    return (read_json(folder / "stage.json") or {}).get("fingerprint") == wanted
+
+
+def finish(folder, wanted, **facts):
+    """Mark a stage's output as complete: fingerprint and facts (times, counts) go to <folder>/stage.json, written last."""
+    write_json(folder / "stage.json", {"fingerprint": wanted, **facts})
+
+
+def header(stage, **settings):
+    print(f"{stage}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if v is not None), flush=True)
