@@ -1,0 +1,101 @@
+"""Stage 2, supervised fine-tuning: LoRA on the base model, loss on the answers only.
+
+Reads   training/data/<name>/train.jsonl, train_val.jsonl; training/configs/sft_config.yaml and the base model's own file
+Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.json, log.jsonl, stage.json; sft.partial/ while it runs
+Run     just train-sft name=gh        (several GPUs: torchrun --nproc-per-node 2 scripts/sft.py name=gh)
+"""
+
+import base_model
+import finetune
+import prompt
+import schema as cli_schema
+import utils
+from utils import data_dir, display, fail, models_dir, need, read_jsonl, stage_config
+
+
+def plan(settings):
+    """(base, why, config, fingerprint) of a run with these settings."""
+    default = utils.load_yaml(utils.CONFIGS / "sft_config.yaml")["model"]["name"]
+    base, why = base_model.resolve(settings["base"], settings.get("sft.model.name", default))
+    config = stage_config("sft", settings, base)
+    folder = data_dir(settings["name"])
+    inputs = [folder / "train.jsonl", folder / "train_val.jsonl"]
+    return base, why, config, utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **config}, *inputs)
+
+
+def encode_rows(rows, tokenizer, frame, longest):
+    """Rows as {"input_ids", "labels"}: every prompt token is masked with -100, the answer and its EOS are not.
+
+    Returns (dataset rows, how many were left out for being longer than `longest` tokens).
+    """
+    out = []
+    for row in rows:
+        prompt_ids, answer_ids = prompt.encode(tokenizer, frame, row)
+        ids = prompt_ids + answer_ids
+        if len(ids) <= longest:
+            out.append({"input_ids": ids, "labels": [-100] * len(prompt_ids) + answer_ids})
+    return out, len(rows) - len(out)
+
+
+def main(argv):
+    settings = utils.parse_settings(argv)
+    name = settings["name"]
+    schema = cli_schema.load(name)
+    files = [need(data_dir(name) / f, "train-generate", name) for f in ("train.jsonl", "train_val.jsonl")]
+    base, why, config, fingerprint = plan(settings)
+    folder = models_dir(name) / "sft"
+    if utils.is_current(folder, fingerprint):
+        print(f"sft: {display(folder)} is up to date")
+        return
+    rows = [read_jsonl(f) for f in files]
+    if not all(rows):
+        fail(f"{display(files[0].parent)} has no rows; run: just train-generate-force name={name}")
+
+    finetune.quiet()
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    model, tokenizer = base_model.load(base)
+    frame = prompt.frame(tokenizer, schema)
+    longest = config["data"]["max_seq_length"]
+    (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in rows)
+    if finetune.is_main():
+        t = config["training"]
+        utils.header("sft", name=name, base=f"{base} ({why})", device=base_model.device_name(), dtype=str(model.dtype).removeprefix("torch."), rows=f"{len(train_rows)} + {len(val_rows)}",
+            epochs=t["num_train_epochs"], rate=t["learning_rate"], batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"])
+        if cut:
+            print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
+    work = finetune.work_folder(folder, fingerprint)
+    trainer = finetune.sft_trainer()(
+        model=model,
+        args=SFTConfig(
+            **finetune.arguments(config, work, len(train_rows), settings["seed"], model.dtype),
+            max_length=longest,
+            pad_to_multiple_of=16,
+            train_sampling_strategy="group_by_length",
+            eval_strategy="epoch",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=Dataset.from_list(train_rows),
+        eval_dataset=Dataset.from_list(val_rows),
+        processing_class=tokenizer,
+        peft_config=finetune.lora(config["training"]),
+    )
+    finetune.compute_in_bf16(trainer.model)
+    seconds, history = finetune.train(trainer, "sft", work)
+    trainer.save_model(str(work))
+    if not finetune.is_main():
+        return
+    tokenizer.save_pretrained(work)
+    utils.write_json(work / "prompt.json", frame)
+    finetune.save_log(work, history)
+    tokens = sum(len(r["input_ids"]) for r in train_rows) * config["training"]["num_train_epochs"]
+    losses = [h["eval_loss"] for h in history if "eval_loss" in h]
+    utils.finish(work, fingerprint, base=base, seconds=round(seconds), tokens=round(tokens), validation_loss=losses)
+    finetune.promote(work, folder)
+    curve = " -> ".join(f"{x:.4f}" for x in losses)
+    print(f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}")
+
+
+if __name__ == "__main__":
+    utils.run(main)
