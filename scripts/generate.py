@@ -6,9 +6,6 @@ Writes  training/data/<name>/train.jsonl, train_val.jsonl (rows), frames.jsonl (
 Run     just train-generate name=gh num=3000        (train-generate-force starts afresh)
 """
 
-import json
-import os
-import sys
 from collections import Counter
 
 import schema as cli_schema
@@ -23,7 +20,11 @@ SPLITS = {"train": "train.jsonl", "val": "train_val.jsonl"}
 
 def wanted(settings):
     """The fingerprint of the data that these settings ask for."""
-    inputs = [SCHEMAS / f"{settings['name']}.yaml", SCHEMAS / "phrases" / f"{settings['name']}.yaml", *sorted((SCHEMAS / "lexicon").glob("*.yaml"))]
+    inputs = [
+        SCHEMAS / f"{settings['name']}.yaml",
+        SCHEMAS / "phrases" / f"{settings['name']}.yaml",
+        *sorted((SCHEMAS / "lexicon").glob("*.yaml")),
+    ]
     return utils.fingerprint("generate", {k: settings[k] for k in ("num", "seed")}, *inputs)
 
 
@@ -45,72 +46,57 @@ def check_foreign(folder, schema):
             row.setdefault("context", None)
             faults = row_faults(row, schema) or [f for f in [seen.fault(row, split)] if f]
             if faults:
-                fail(f"{display(folder / name)}:{number}: {faults[0]}; mend the row, or run train-generate-force for fresh data")
+                fail(
+                    f"{display(folder / name)}:{number}: {faults[0]}; mend the row, or run train-generate-force for fresh data"
+                )
             kept[split] += 1
     if not kept["train"] or not kept["val"]:
-        fail(f"{display(folder)}: train.jsonl or train_val.jsonl has no rows; run: just train-generate-force name={folder.name}")
+        fail(
+            f"{display(folder)}: train.jsonl or train_val.jsonl has no rows; run: just train-generate-force name={folder.name}"
+        )
     return kept
 
 
-def restore(path, fingerprint):
-    """Accepted rows of an interrupted run; a half-written last line is dropped, another fingerprint starts afresh."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was never finished
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            fail(f"{display(path)}:{number}: not a JSON object; delete the file, or run train-generate-force")
-    if not rows or rows[0] != {"fingerprint": fingerprint}:
-        return []
-    return rows[1:]
-
-
-def draw_rows(teacher, schema, num, path, fingerprint):
-    """All accepted rows, the earlier ones from the progress file. Appends to that file after every batch."""
+def draw_rows(teacher, schema, num, progress):
+    """Draw until `progress` holds num rows; it is saved after every batch. Returns how often each rule turned a row away."""
     from tqdm import tqdm
 
-    done = restore(path, fingerprint)
     seen, rejected = Seen(), Counter()
-    for d in done:
-        d["used"] = [[tuple_of(k), tuple_of(c)] for k, c in d["used"]]
-        teacher.accept(d)
+    for d in progress.records:
+        teacher.accept({"used": [[tuple_of(k), tuple_of(c)] for k, c in d["used"]]})
         seen.fault(d["row"], d["split"])
-    if done:
-        print(f"generate: continuing after {len(done)} rows of {display(path)}")
-    with open(path, "r+b" if done else "wb") as f:
-        if done:
-            f.truncate(path.read_bytes().rfind(b"\n") + 1)
-            f.seek(0, os.SEEK_END)
-        else:
-            f.write(json.dumps({"fingerprint": fingerprint}).encode() + b"\n")
-        batch, index, failed = [], done[-1]["index"] + 1 if done else 0, 0
-        for n in tqdm(range(len(done), num), "generate", num, initial=len(done), unit="row", disable=None, mininterval=0.5):
-            split = "val" if n % 10 == 9 else "train"
-            while True:
-                drawn, at = teacher.draw(index, split, failed), index
-                index += 1
-                faults = ["draw: contradicts itself"] if drawn is None else row_faults(drawn["row"], schema) or [x for x in [seen.fault(drawn["row"], split)] if x]
-                if not faults:
-                    break
-                failed += 1
-                rejected[faults[0].split(":")[0]] += 1
-                if failed > PATIENCE:
-                    f.write(b"".join(batch))
-                    fail(f"only {n} different rows can be made for {schema.cli}; ask for num={max(50, n - n % 50)}, or write more frames")
-            failed = 0
-            teacher.accept(drawn)
-            record = {**drawn, "index": at}
-            done.append(record)
-            batch.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            if len(batch) == BATCH or n == num - 1:
-                f.write(b"".join(batch))
-                f.flush()
-                os.fsync(f.fileno())
-                batch = []
-    return done, rejected
+    start = len(progress.records)
+    if start:
+        print(f"generate: continuing after {start} rows of {display(progress.path)}")
+    batch, index, failed = [], progress.records[-1]["index"] + 1 if start else 0, 0
+    for n in tqdm(range(start, num), "generate", num, initial=start, unit="row", disable=None, mininterval=0.5):
+        split = "val" if n % 10 == 9 else "train"
+        while True:
+            drawn, at = teacher.draw(index, split, failed), index
+            index += 1
+            faults = faults_of(drawn, split, schema, seen)
+            if not faults:
+                break
+            failed += 1
+            rejected[faults[0].split(":")[0]] += 1
+            if failed > PATIENCE:
+                progress.save(batch)
+                fail(
+                    f"only {n} different rows can be made for {schema.cli}; ask for a smaller num=, or write more frames"
+                )
+        failed = 0
+        teacher.accept(drawn)
+        batch.append({**drawn, "index": at})
+        if len(batch) == BATCH or n == num - 1:
+            progress.save(batch)
+            batch = []
+    return rejected
+
+
+def faults_of(drawn, split, schema, seen):
+    if drawn is None:
+        return ["draw: contradicts itself"]
+    return row_faults(drawn["row"], schema) or [f for f in [seen.fault(drawn["row"], split)] if f]
 
 
 def tuple_of(value):
@@ -123,7 +109,11 @@ def summary(done, rejected):
     total = len(done)
     shares = {"with context": kinds["ctx"], "without": kinds["noctx"], "clarification": kinds["ask"]}
     asks = Counter(d["category"] for d in done if d["kind"] == "ask")
-    print("generate: " + ", ".join(f"{100 * n / total:.0f} % {what}" for what, n in shares.items()) + f" ({', '.join(f'{c} {n}' for c, n in asks.most_common())})")
+    print(
+        "generate: "
+        + ", ".join(f"{100 * n / total:.0f} % {what}" for what, n in shares.items())
+        + f" ({', '.join(f'{c} {n}' for c, n in asks.most_common())})"
+    )
     if rejected:
         print("generate: turned away " + ", ".join(f"{n} {rule}" for rule, n in rejected.most_common()))
 
@@ -140,31 +130,54 @@ def main(argv):
         return
     if not force and now == "foreign":
         kept = check_foreign(folder, schema)
-        print(f"generate: {display(folder)} was written or edited by hand: {kept['train']} + {kept['val']} rows checked and kept; train-generate-force replaces them")
+        print(
+            f"generate: {display(folder)} was written or edited by hand: {kept['train']} + {kept['val']} rows checked and kept; train-generate-force replaces them"
+        )
         return
 
     from teacher import Teacher
 
     teacher = Teacher(schema, name, settings["seed"])
     if teacher.faults:
-        fail(f"schemas/phrases/{name}.yaml:{teacher.faults[0]} ({len(teacher.faults)} in all; run: just train-check name={name})")
-    utils.header("generate", name=name, num=settings["num"], teacher=f"phrasebook ({teacher.origin})", frames="{} + {} held out".format(*teacher.capacity()), seed=settings["seed"])
+        fail(
+            f"schemas/phrases/{name}.yaml:{teacher.faults[0]} ({len(teacher.faults)} in all; run: just train-check name={name})"
+        )
+    utils.header(
+        "generate",
+        name=name,
+        num=settings["num"],
+        teacher=f"phrasebook ({teacher.origin})",
+        frames="{} + {} held out".format(*teacher.capacity()),
+        seed=settings["seed"],
+    )
     if now == "changed":
         print("generate: settings or inputs have changed since the data was made; making it again")
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = folder / "train_progress.jsonl"
+    path = folder / "train_progress.jsonl"
     if force:
-        progress.unlink(missing_ok=True)
-    done, rejected = draw_rows(teacher, schema, settings["num"], progress, fingerprint)
-    parts = {split: [d for d in done if d["split"] == split] for split in SPLITS}
+        path.unlink(missing_ok=True)
+    progress = utils.Progress(path, fingerprint, "delete the file, or run train-generate-force")
+    rejected = draw_rows(teacher, schema, settings["num"], progress)
+    parts = {split: [d for d in progress.records if d["split"] == split] for split in SPLITS}
     for split, file in SPLITS.items():
         write_jsonl(folder / file, [d["row"] for d in parts[split]])
-    write_jsonl(folder / "frames.jsonl", [{k: d[k] for k in ("split", "category", "label", "frame")} for split in SPLITS for d in parts[split]])
+    write_jsonl(
+        folder / "frames.jsonl",
+        [{k: d[k] for k in ("split", "category", "label", "frame")} for split in SPLITS for d in parts[split]],
+    )
     written = {file: utils.digest(folder / file) for file in SPLITS.values()}
-    utils.finish(folder, fingerprint, written=written, teacher=teacher.origin, rows={s: len(p) for s, p in parts.items()}, rejected=rejected)
-    progress.unlink(missing_ok=True)
-    summary(done, rejected)
-    print(f"generate: {len(parts['train'])} training and {len(parts['val'])} validation rows in {display(folder)}; next: just train-sft name={name}")
+    utils.finish(
+        folder,
+        fingerprint,
+        written=written,
+        teacher=teacher.origin,
+        rows={s: len(p) for s, p in parts.items()},
+        rejected=rejected,
+    )
+    progress.done()
+    summary(progress.records, rejected)
+    print(
+        f"generate: {len(parts['train'])} training and {len(parts['val'])} validation rows in {display(folder)}; next: just train-sft name={name}"
+    )
 
 
 if __name__ == "__main__":

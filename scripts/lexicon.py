@@ -11,18 +11,29 @@ class Lexicon:
     def __init__(self):
         folder = SCHEMAS / "lexicon"
         values = load_yaml(folder / "values.yaml")
-        self.kinds = {k: v if isinstance(v, dict) else [parse_text(str(t), {}) for t in v] for k, v in values["kinds"].items()}
+        self.kinds = {
+            k: v if isinstance(v, dict) else [parse_text(str(t), {}) for t in v] for k, v in values["kinds"].items()
+        }
         self.guesses = [(re.compile(pattern), kind) for pattern, kind in values["guess"]]
         self.wording = load_yaml(folder / "wording.yaml")
         self.verbs = load_yaml(folder / "verbs.yaml")
-        self.first_words = {phrase.split()[0] for name, line in self.verbs.items() for phrase in [name, *line]} - {"what", "where", "how", "are"}
+        self.first_words = {phrase.split()[0] for name, line in self.verbs.items() for phrase in [name, *line]} - {
+            "what",
+            "where",
+            "how",
+            "are",
+        }
 
     # -------------------------------------------------------------------------------------------------------- values
     def guess(self, name, kind):
         """The kind of value for an argument or field: the first pattern of `guess` that matches its name or "type name"."""
         leaf = re.sub(r"[-\s]", "_", name.rpartition(".")[2].lower())
         for pattern, found in self.guesses:
-            if pattern.fullmatch(f"{kind} {leaf}") or pattern.fullmatch(kind if kind != "string" else "-") or (kind in ("string", "path") and pattern.fullmatch(leaf)):
+            if (
+                pattern.fullmatch(f"{kind} {leaf}")
+                or pattern.fullmatch(kind if kind != "string" else "-")
+                or (kind in ("string", "path") and pattern.fullmatch(leaf))
+            ):
                 return found
         return {"integer": "count", "float": "count"}.get(kind, "word")
 
@@ -86,7 +97,9 @@ class Lexicon:
         if not open_end:
             choices.append(("after", 3))
         group = rng.choices([c for c, _ in choices], [w for _, w in choices])[0]
-        pattern = rng.choice(self.wording[group]).replace("{mark}", rng.choice(self.wording["mark"]).replace("(", "\\(").replace(")", "\\)"))
+        pattern = rng.choice(self.wording[group]).replace(
+            "{mark}", rng.choice(self.wording["mark"]).replace("(", "\\(").replace(")", "\\)")
+        )
         before, _, after = pattern.partition("{}")
         say = lambda t: "".join(n.value for n in leaves(parse_text(t, {}), rng))  # noqa: E731
         return say(before), say(after)

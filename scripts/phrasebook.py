@@ -71,7 +71,11 @@ def parse_any(text, i, shared, top=False):
             parts, i = [], i + 1
         elif c in "{[":
             flush()
-            m = named(r"\{([\w.:-]+)\}" if c == "{" else r"\[([\w.:-]+|\*)\]", c, "a slot {name}" if c == "{" else "an option [name]")
+            m = named(
+                r"\{([\w.:-]+)\}" if c == "{" else r"\[([\w.:-]+|\*)\]",
+                c,
+                "a slot {name}" if c == "{" else "an option [name]",
+            )
             parts.append(Node("slot" if c == "{" else "option", m.group(1)))
             i = m.end()
         elif c == "$" and re.match(r"\w", text[i + 1 : i + 2]):
@@ -172,7 +176,9 @@ def read(path, schema):
     shared = {}
     for name, words in (raw.get("shared") or {}).items():
         try:
-            shared[name] = parse_text(words if isinstance(words, str) else "(" + "|".join(map(str, words)) + ")", shared)
+            shared[name] = parse_text(
+                words if isinstance(words, str) else "(" + "|".join(map(str, words)) + ")", shared
+            )
         except Fault as e:
             fault(marks["shared", name], f"shared {name}: {e}")
 
@@ -265,7 +271,14 @@ def parse_line(line, number, block, label, shared):
         else:
             args[m.group(3)] = m.group(4).strip('"')
         at = m.end()
-    return Frame(**common, args=args, flags=tuple(found["+"]), points=tuple(found["@"]), implies=tuple(found["~"]), missing=tuple(found["?"]))
+    return Frame(
+        **common,
+        args=args,
+        flags=tuple(found["+"]),
+        points=tuple(found["@"]),
+        implies=tuple(found["~"]),
+        missing=tuple(found["?"]),
+    )
 
 
 def check(book, schema):
@@ -286,7 +299,12 @@ def check(book, schema):
                     continue
             for a in sub.args:
                 if a.required and a.name not in given:
-                    out.append((f.line, f"'{label}' needs {a.name}; put {{{a.name}}} into the text, or @{a.name}, ~{a.name} or ?{a.name} after =>"))
+                    out.append(
+                        (
+                            f.line,
+                            f"'{label}' needs {a.name}; put {{{a.name}}} into the text, or @{a.name}, ~{a.name} or ?{a.name} after =>",
+                        )
+                    )
     for frames in book.clarify.values():
         for f in frames:
             out += [(f.line, f"no subcommand '{t}'") for t in f.targets if t not in schema.by_label]

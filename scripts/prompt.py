@@ -18,7 +18,10 @@ def system_message(schema):
 
 def user_text(instruction, context):
     """Context as `field: value` lines, then the request. Control tokens in people's words lose their meaning."""
-    lines = [f"{field}: {value if isinstance(value, str) else json.dumps(value)}" for field, value in flatten(context).items()]
+    lines = [
+        f"{field}: {value if isinstance(value, str) else json.dumps(value)}"
+        for field, value in flatten(context).items()
+    ]
     lines = [" ".join(line.split()) for line in lines]
     return "\n".join([*lines, instruction.strip()]).replace("<|", "< |")
 

@@ -13,7 +13,8 @@ from schema import value_fits
 CATEGORIES = ("ambiguous_command", "missing_arg", "unclear", "off_topic", "multiple", "typo", "pronoun")
 ASK_CONFIDENCE = dict(zip(CATEGORIES, (0.4, 0.4, 0.2, 0.1, 0.4, 0.4, 0.4), strict=True))
 ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
 ).split()
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
@@ -132,7 +133,11 @@ def answer_faults(answer, schema):
     faults += [f"schema: '{sub.label}' has no flag {f!r}" for f in flags if not isinstance(f, str) or f not in sub.flag]
     if len({str(f) for f in flags}) != len(flags):
         faults.append("schema: a flag is there twice")
-    faults += [f"types: {n}={v!r} is no {sub.arg[n].type}" for n, v in args.items() if n in sub.arg and not value_fits(sub.arg[n], v)]
+    faults += [
+        f"types: {n}={v!r} is no {sub.arg[n].type}"
+        for n, v in args.items()
+        if n in sub.arg and not value_fits(sub.arg[n], v)
+    ]
     faults += [f"required: '{sub.label}' needs '{a.name}'" for a in sub.args if a.required and a.name not in args]
     return faults
 

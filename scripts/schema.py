@@ -54,7 +54,7 @@ class Subcommand:
 
     @property
     def label(self):
-        """"pr merge", or "drain" for a command without subcommands."""
+        """ "pr merge", or "drain" for a command without subcommands."""
         return self.command if self.name is None else f"{self.command} {self.name}"
 
     @cached_property
@@ -200,7 +200,9 @@ def plain(e):
         known = list(e.schema["properties"])
         unknown = [k for k in e.instance if k not in known]
         near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        return f"unknown key '{unknown[0]}'" + (f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}")
+        return f"unknown key '{unknown[0]}'" + (
+            f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+        )
     if e.validator == "required":
         missing = [k for k in e.validator_value if k not in e.instance]
         return f"'{missing[0]}' is missing"
@@ -369,9 +371,15 @@ def warnings(schema, lines):
             if not a.get("description"):
                 warn((*path, "args", k), f"argument '{a['name']}' of '{label}' has no description")
             if a.get("required") and a.get("type") == "boolean":
-                warn((*path, "args", k), f"argument '{a['name']}' of '{label}' is required, but nobody says true or false; make it a flag")
+                warn(
+                    (*path, "args", k),
+                    f"argument '{a['name']}' of '{label}' is required, but nobody says true or false; make it a flag",
+                )
             if a.get("required") and a.get("default") is not None:
-                warn((*path, "args", k), f"argument '{a['name']}' of '{label}' is required and has a default; it will be asked for")
+                warn(
+                    (*path, "args", k),
+                    f"argument '{a['name']}' of '{label}' is required and has a default; it will be asked for",
+                )
         for k, f in enumerate(node.get("flags") or []):
             if not f.get("description") and not f.get("natural_language"):
                 warn((*path, "flags", k), f"flag '{f['name']}' of '{label}' has no description")

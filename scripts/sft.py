@@ -61,8 +61,17 @@ def main(argv):
     (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in rows)
     if finetune.is_main():
         t = config["training"]
-        utils.header("sft", name=name, base=f"{base} ({why})", device=base_model.device_name(), dtype=str(model.dtype).removeprefix("torch."), rows=f"{len(train_rows)} + {len(val_rows)}",
-            epochs=t["num_train_epochs"], rate=t["learning_rate"], batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"])
+        utils.header(
+            "sft",
+            name=name,
+            base=f"{base} ({why})",
+            device=base_model.device_name(),
+            dtype=str(model.dtype).removeprefix("torch."),
+            rows=f"{len(train_rows)} + {len(val_rows)}",
+            epochs=t["num_train_epochs"],
+            rate=t["learning_rate"],
+            batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"],
+        )
         if cut:
             print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
     work = finetune.work_folder(folder, fingerprint)
@@ -94,7 +103,9 @@ def main(argv):
     utils.finish(work, fingerprint, base=base, seconds=round(seconds), tokens=round(tokens), validation_loss=losses)
     finetune.promote(work, folder)
     curve = " -> ".join(f"{x:.4f}" for x in losses)
-    print(f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}")
+    print(
+        f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}"
+    )
 
 
 if __name__ == "__main__":

@@ -13,11 +13,19 @@ from dataclasses import dataclass, field
 import compose
 import phrasebook
 from lexicon import Lexicon
-from rows import clarification, command, dumps, spell
+from rows import clarification, command, dumps
 from schema import value_fits
 
 SHARES = {"ctx": 0.6, "noctx": 0.2, "ask": 0.2}  # the spec's: command with context, command without, clarification
-ASK_SHARES = {"missing_arg": 0.2, "pronoun": 0.22, "multiple": 0.15, "ambiguous_command": 0.12, "off_topic": 0.12, "unclear": 0.1, "typo": 0.09}
+ASK_SHARES = {
+    "missing_arg": 0.2,
+    "pronoun": 0.22,
+    "multiple": 0.15,
+    "ambiguous_command": 0.12,
+    "off_topic": 0.12,
+    "unclear": 0.1,
+    "typo": 0.09,
+}
 VALIDATION = 0.1  # of the rows, and about the share of frames that no training row comes from
 
 
@@ -56,7 +64,9 @@ class Teacher:
         sides = {}
         groups = [*self.book.frames.values(), *self.book.clarify.values()]
         for frames in groups:
-            keys = sorted({f.template or f.id for f in frames}, key=lambda k: random.Random(f"{self.seed}:split:{k}").random())
+            keys = sorted(
+                {f.template or f.id for f in frames}, key=lambda k: random.Random(f"{self.seed}:split:{k}").random()
+            )
             held = set(keys[: round(len(keys) * VALIDATION)] or (keys[:1] if len(keys) > 4 else []))
             for f in frames:
                 sides[f.id] = "val" if (f.template or f.id) in held else "train"
@@ -131,8 +141,22 @@ class Teacher:
         context, answer = built
         text = self.dress(said, rng, category)
         row = {"instruction": text, "context": nest(context), "output": dumps(answer)}
-        used = [(split, kind), ((split, "ask"), category), ((split, category), label), ((split, category, label), frame.id), *said.used]
-        return {"row": row, "split": split, "kind": kind, "category": category, "label": label, "frame": frame.id, "used": used}
+        used = [
+            (split, kind),
+            ((split, "ask"), category),
+            ((split, category), label),
+            ((split, category, label), frame.id),
+            *said.used,
+        ]
+        return {
+            "row": row,
+            "split": split,
+            "kind": kind,
+            "category": category,
+            "label": label,
+            "frame": frame.id,
+            "used": used,
+        }
 
     def accept(self, drawn):
         self.served.update((freeze(k), c) for k, c in drawn["used"])
@@ -189,7 +213,10 @@ class Teacher:
     def option_lists(self, sub):
         """Option lists that `[*]` may use: the subcommand's own, and general ones whose flags and arguments it has."""
         for (label, name), phrases in self.book.options.items():
-            fits = all(set(p.flags) <= set(sub.flag) and (set(p.args) | phrasebook.names(p.node, "slot")) <= set(sub.arg) for p in phrases)
+            fits = all(
+                set(p.flags) <= set(sub.flag) and (set(p.args) | phrasebook.names(p.node, "slot")) <= set(sub.arg)
+                for p in phrases
+            )
             if label == sub.label or (not label and fits and (sub.label, name) not in self.book.options):
                 yield label, name
 
@@ -199,7 +226,12 @@ class Teacher:
         free = []
         for p in self.book.options.get(key, []):
             sets = {*p.args, *p.points, *phrasebook.names(p.node, "slot")}
-            if not sets & taken and not set(p.flags) & said.flags and set(p.flags) <= set(sub.flag) and sets <= set(sub.arg):
+            if (
+                not sets & taken
+                and not set(p.flags) & said.flags
+                and set(p.flags) <= set(sub.flag)
+                and sets <= set(sub.arg)
+            ):
                 free.append(p)
         if not free:
             return []
@@ -224,7 +256,9 @@ class Teacher:
             value = self.least(("value", sub.label, name), list(arg.values), rng, jitter)
             said.used.append((("value", sub.label, name), value))
             words = given.get(value) if isinstance(given, dict) else None
-            text = "".join(n.value for n in phrasebook.leaves(words, rng)) if words else self.lexicon.say_enum(value, rng)
+            text = (
+                "".join(n.value for n in phrasebook.leaves(words, rng)) if words else self.lexicon.say_enum(value, rng)
+            )
         elif arg.type == "boolean":
             value = rng.random() < 0.5
             text = str(value).lower()
@@ -232,8 +266,10 @@ class Teacher:
             value, text = self.lexicon.value(arg, given, rng)
         quoted = before[-1:] in ("'", '"', "`")
         if isinstance(value, str) and " " in value and arg.type != "enum" and not quoted:
-            bare = (rest == "" and rng.random() < 0.5) or (rest.startswith(",") and "," not in value and rng.random() < 0.4)
-            mark = rng.choice("\"\"'")
+            bare = (rest == "" and rng.random() < 0.5) or (
+                rest.startswith(",") and "," not in value and rng.random() < 0.4
+            )
+            mark = rng.choice('""\'')
             if mark == "'" and "'" in value:
                 mark = '"'
             said.open_end = bare and rest == ""

@@ -21,14 +21,13 @@ DEFAULTS = {
     "quant": "q4_k_m",
     "teacher": "auto",
     "base": "auto",
-    "budget": None,
     "seed": 0,
     "test": None,
     "out": None,
     "context": None,
     "text": None,
 }
-TEACHERS = ("auto", "claude", "phrasebook")
+TEACHERS = ("auto", "phrasebook")
 STAGE_CONFIGS = ("sft", "dpo")
 # The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
 QUANTS = (
@@ -97,7 +96,7 @@ def load_yaml(path):
         fail(f"{display(path)}: not valid YAML: {' '.join(str(e).split())}")
 
 
-def parse_settings(words, needs_name=True, bare=None):
+def parse_settings(words, needs_name=True, needs_schema=True, bare=None):
     """`key=value` words to a dict with all of DEFAULTS; keys of config files stay under their full name.
 
     bare: the key that takes words without `=` (only `ask` has one). Exits with one line on an unknown key or a bad value.
@@ -132,20 +131,20 @@ def parse_settings(words, needs_name=True, bare=None):
     settings = {**DEFAULTS, **given}
     for key in ("num", "seed"):
         settings[key] = whole(key, settings[key], 50 if key == "num" else 0)
-    if settings["budget"] is not None:
-        settings["budget"] = typed("budget", str(settings["budget"]), 1.0)
     settings["quant"] = settings["quant"].lower()
     choice("quant", settings["quant"], QUANTS)
     choice("teacher", settings["teacher"], TEACHERS)
     if needs_name or settings["name"] is not None:
-        check_name(settings["name"])
+        check_name(settings["name"], needs_schema)
     return settings
 
 
 def choice(key, value, allowed):
     if value not in allowed:
         near = difflib.get_close_matches(value, allowed, 1)
-        fail(f"{key}={value} is not known{'; did you mean ' + near[0] + '?' if near else ''}; one of: {' '.join(allowed)}")
+        fail(
+            f"{key}={value} is not known{'; did you mean ' + near[0] + '?' if near else ''}; one of: {' '.join(allowed)}"
+        )
 
 
 def whole(key, value, least):
@@ -173,13 +172,13 @@ def typed(key, value, like):
         fail(f"{key}={value} should be a {type(like).__name__}, such as {like}")
 
 
-def check_name(name):
+def check_name(name, needs_schema=True):
     have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml"))]
     if not name:
         fail(f"name= is missing; say name={have[0] if have else 'mycli'} (schemas: {' '.join(have) or 'none yet'})")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         fail(f"name={name} is not a name; use small letters, digits, '-' and '_' (schemas: {' '.join(have)})")
-    if name not in have:
+    if needs_schema and name not in have:
         near = difflib.get_close_matches(name, have, 1)
         mend = f"did you mean name={near[0]}?" if near else f"write that file, or use one of: {' '.join(have)}"
         fail(f"no schemas/{name}.yaml; {mend}")
@@ -261,6 +260,50 @@ def write_text(path, text):
         raise
 
 
+class Progress:
+    """Records of work in progress in a JSON Lines file that survives a kill at any moment.
+
+    The first line holds a fingerprint; a file of another fingerprint starts afresh. What follows the last newline was never
+    finished and is dropped. `records` is what an earlier run saved; save() appends records and flushes them to disk.
+    """
+
+    def __init__(self, path, fingerprint, mend):
+        self.path, self.records = path, []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                self.records.append(json.loads(line))
+            except ValueError:
+                fail(f"{display(path)}:{number}: not a JSON object; {mend}")
+        fresh = self.records[:1] != [{"fingerprint": fingerprint}]
+        self.records = [] if fresh else self.records[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(path, "wb" if fresh else "r+b")
+        if fresh:
+            self.write([{"fingerprint": fingerprint}])
+        else:
+            self.file.truncate(sum(len(line) + 1 for line in lines))
+            self.file.seek(0, os.SEEK_END)
+
+    def save(self, records):
+        self.write(records)
+        self.records += records
+
+    def write(self, records):
+        try:
+            self.file.write(b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as e:
+            e.filename = str(self.path)
+            raise
+
+    def done(self):
+        """The work is finished and its result written: the file goes."""
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
 def read_json(path):
     """The object of a JSON file, or None when there is none or it is broken."""
     try:
@@ -273,7 +316,11 @@ def read_json(path):
 def digest(path):
     """sha256 of a file, as 16 hex digits; of a folder: of its weight and configuration files."""
     h = hashlib.sha256()
-    paths = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in (".json", ".safetensors", ".gguf"))
+    paths = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.glob("*") if p.suffix in (".json", ".safetensors", ".gguf"))
+    )
     for p in paths:
         with open(p, "rb") as f:
             while block := f.read(1 << 20):

@@ -1,0 +1,168 @@
+"""Stage 3b, direct preference optimization, and the gate: the DPO model goes on only if it wins on held-out rows.
+
+Reads   training/models/<name>/sft, training/data/<name>/preferences.jsonl, train_val.jsonl; training/configs/dpo_config.yaml
+Writes  training/models/<name>/dpo/: adapter over the merged SFT model, log.jsonl, stage.json ("kept": true or false); dpo.partial/
+Run     just train-dpo name=gh dpo.training.beta=0.2
+"""
+
+import base_model
+import finetune
+import prompt
+import schema as cli_schema
+import scores
+import utils
+from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config
+
+SIGNIFICANT = 0.05
+
+
+def plan(settings):
+    """(config, fingerprint) of a run with these settings."""
+    name = settings["name"]
+    sft = models_dir(name) / "sft"
+    config = stage_config("dpo", settings, (read_json(sft / "stage.json") or {}).get("base", ""))
+    inputs = [sft, data_dir(name) / "preferences.jsonl", data_dir(name) / "train_val.jsonl"]
+    return config, utils.fingerprint("dpo", {"seed": settings["seed"], **config}, *inputs)
+
+
+def encode_pairs(pairs, tokenizer, frame):
+    """Pairs as the id lists that DPOTrainer's collator takes: the same tokens as in SFT, answers end in EOS."""
+    out = []
+    for p in pairs:
+        ids = {"prompt_ids": []}
+        for side in ("chosen", "rejected"):
+            ids["prompt_ids"], ids[f"{side}_ids"] = prompt.encode(tokenizer, frame, {**p, "output": p[side]})
+        out.append(ids)
+    return out
+
+
+def deciding_part(output):
+    """How much of an answer must be right: a command up to its confidence, of a clarification the type."""
+    return (
+        output[: len('{"type": "clarification"')]
+        if output.startswith('{"type": "clarification"')
+        else output.rpartition(', "confidence"')[0]
+    )
+
+
+def greedy_hits(model, tokenizer, frame, rows, batch=16):
+    """Per row: whether greedy decoding would give the expected answer. One forward pass a row tells: every token of the
+    deciding part must be the likeliest one after the (right) tokens before it."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    hits = []
+    for start in range(0, len(rows), batch):
+        ids, spans = [], []
+        for row in rows[start : start + batch]:
+            prompt_ids, answer_ids = prompt.encode(tokenizer, frame, row)
+            part = (
+                len(tokenizer(deciding_part(row["output"]), add_special_tokens=False)["input_ids"]) - 1
+            )  # its last token may merge with what follows
+            ids.append(torch.tensor(prompt_ids + answer_ids))
+            spans.append((len(prompt_ids), len(prompt_ids) + part))
+        padded = pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id).to(model.device)
+        mask = pad_sequence([torch.ones_like(i) for i in ids], batch_first=True).to(model.device)
+        with torch.inference_mode():
+            guesses = model(input_ids=padded, attention_mask=mask).logits.argmax(-1)
+        hits += [bool((guesses[k, a - 1 : b - 1] == padded[k, a:b]).all()) for k, (a, b) in enumerate(spans)]
+    return hits
+
+
+def dpo_trainer():
+    from trl import DPOTrainer
+
+    class PairTrainer(DPOTrainer):
+        def _prepare_dataset(self, dataset, *args, **kwargs):
+            return dataset  # tokenized by our one prompt function already
+
+    return PairTrainer
+
+
+def verdict(before, after):
+    """{"kept", "sft", "dpo", "p", "n"}: kept only if DPO answers more held-out rows right and McNemar's exact test agrees."""
+    p = scores.mcnemar(before, after)
+    return {
+        "kept": sum(after) > sum(before) and p < SIGNIFICANT,
+        "sft": sum(before),
+        "dpo": sum(after),
+        "p": p,
+        "n": len(before),
+    }
+
+
+def main(argv):
+    settings = utils.parse_settings(argv)
+    name = settings["name"]
+    cli_schema.load(name)
+    sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
+    pairs = read_jsonl(need(data_dir(name) / "preferences.jsonl", "train-generate-preferences", name))
+    val = read_jsonl(need(data_dir(name) / "train_val.jsonl", "train-generate", name))
+    config, fingerprint = plan(settings)
+    folder = models_dir(name) / "dpo"
+    if utils.is_current(folder, fingerprint):
+        print(f"dpo: {display(folder)} is up to date")
+        return
+    if len(pairs) < config["model"]["min_pairs"]:
+        work = finetune.work_folder(folder, fingerprint)
+        utils.finish(work, fingerprint, kept=False, skipped=len(pairs))
+        finetune.promote(work, folder)
+        print(
+            f"dpo: skipped: the SFT model was wrong on only {len(pairs)} requests (dpo.model.min_pairs={config['model']['min_pairs']}); the SFT model goes on"
+        )
+        return
+
+    finetune.quiet()
+    from datasets import Dataset
+    from trl import DPOConfig
+
+    frame = read_json(sft / "prompt.json")
+    model, tokenizer = base_model.load_tuned(sft, train=True)
+    t = config["training"]
+    if finetune.is_main():
+        utils.header(
+            "dpo",
+            name=name,
+            reference=f"{display(sft)} (merged)",
+            device=base_model.device_name(),
+            pairs=len(pairs),
+            epochs=t["num_train_epochs"],
+            rate=t["learning_rate"],
+            beta=t["beta"],
+        )
+    work = finetune.work_folder(folder, fingerprint)
+    before = greedy_hits(model.eval(), tokenizer, frame, val)
+    trainer = dpo_trainer()(
+        model=model,
+        args=DPOConfig(
+            **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
+            beta=t["beta"],
+            loss_type=[t["loss_type"]],
+            pad_to_multiple_of=16,
+        ),
+        train_dataset=Dataset.from_list(encode_pairs(pairs, tokenizer, frame)),
+        processing_class=tokenizer,
+        peft_config=finetune.lora(t),
+    )
+    finetune.compute_in_bf16(trainer.model)
+    seconds, history = finetune.train(trainer, "dpo", work)
+    trainer.save_model(str(work))
+    if not finetune.is_main():
+        return
+    tokenizer.save_pretrained(work)
+    finetune.save_log(work, history)
+    merged, _ = base_model.load_tuned(sft, train=True)
+    from peft import PeftModel
+
+    after = greedy_hits(PeftModel.from_pretrained(merged, work).eval(), tokenizer, frame, val)
+    gate = verdict(before, after)
+    utils.finish(work, fingerprint, base="sft", seconds=round(seconds), **gate)
+    finetune.promote(work, folder)
+    goes_on = "the DPO model goes on" if gate["kept"] else "not better beyond chance: the SFT model goes on"
+    print(
+        f"dpo: {len(pairs)} pairs in {seconds / 60:.1f} min; held-out rows right {gate['sft']} -> {gate['dpo']} of {gate['n']} (p = {gate['p']:.2f}): {goes_on}; next: just train-quantize name={name}"
+    )
+
+
+if __name__ == "__main__":
+    utils.run(main)

@@ -1,0 +1,130 @@
+"""Stage 5, evaluation: what the quantized model answers to rows that it has not seen.
+
+Reads   training/models/<name>/clitron-<name>-<quant>.gguf and nothing else of the training; training/data/<name>/train_val.jsonl, or test=
+        FILE.jsonl with {"instruction", "context", "expected"} lines (without "expected" it only predicts)
+Writes  training/models/<name>/evaluation.json (evaluation-<file>.json with test=); out=FILE.jsonl: one {"output": "<json>"} line a row, in order
+Run     just train-eval name=gh        just train-eval name=gh test=my.jsonl out=answers.jsonl
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import scores
+import utils
+from utils import data_dir, display, fail, gguf_path, models_dir, need, read_jsonl, write_jsonl
+
+PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
+
+
+def read_cases(path):
+    """Rows of an evaluation file as {"instruction", "context", "expected"?, "also"?}; data sets' own rows are read too."""
+    cases = read_jsonl(path)
+    if not cases:
+        fail(f"{display(path)} has no rows")
+    for number, case in enumerate(cases, 1):
+        where = f"{display(path)}:{number}"
+        if not isinstance(case.get("instruction"), str):
+            fail(f"{where}: 'instruction' is missing or no text")
+        if case.get("context") is not None and not isinstance(case["context"], dict):
+            fail(f"{where}: 'context' is neither an object nor null")
+        if "expected" not in case and "output" in case:
+            case["expected"] = scores.parse(case["output"])
+        wanted = case.get("expected")
+        if isinstance(wanted, str):
+            wanted = case["expected"] = scores.parse(wanted)
+        if "expected" not in case:
+            continue
+        for want in [wanted, *case.get("also", [])]:
+            complete = isinstance(want, dict) and (
+                want.get("type") == "clarification"
+                or (want.get("type") == "command" and {"command", "subcommand"} <= set(want))
+            )
+            if not complete:
+                fail(
+                    f'{where}: \'expected\' should be an answer such as {{"type": "command", "command": ..., "subcommand": ..., "args": {{}}, "flags": []}}'
+                )
+    return cases
+
+
+def predict(interpreter, cases):
+    """(answer texts, seconds each) of all cases, with progress."""
+    from tqdm import tqdm
+
+    outputs, seconds = [], []
+    for case in tqdm(cases, "eval", unit="row", disable=None, mininterval=1):
+        started = time.perf_counter()
+        outputs.append(interpreter.complete(case["instruction"], case.get("context")))
+        seconds.append(time.perf_counter() - started)
+    return outputs, seconds
+
+
+def perplexity(interpreter, cases):
+    """exp of the mean negative log-likelihood of the expected answers' tokens, or None when no case spells out its answer."""
+    spelled = [c for c in cases if "output" in c][:PERPLEXITY_ROWS]
+    total, count = 0.0, 0
+    for case in spelled:
+        logs = interpreter.log_likelihoods(case["instruction"], case.get("context"), case["output"])
+        total, count = total + sum(logs), count + len(logs)
+    return math.exp(-total / count) if count else None
+
+
+def main(argv):
+    settings = utils.parse_settings(argv, needs_schema=False)
+    name, quant = settings["name"], settings["quant"]
+    model = need(gguf_path(name, quant), "train-quantize", f"{name} quant={quant}" if quant != "q4_k_m" else name)
+    if settings["test"] and not Path(settings["test"]).exists():
+        fail(f"test={settings['test']}: no such file")
+    path = (
+        Path(settings["test"]) if settings["test"] else need(data_dir(name) / "train_val.jsonl", "train-generate", name)
+    )
+    cases = read_cases(path)
+
+    from interpreter import Interpreter
+
+    utils.header("eval", name=name, quant=quant, rows=f"{len(cases)} of {display(path)}")
+    interpreter = Interpreter(model)
+    outputs, seconds = predict(interpreter, cases)
+    if settings["out"]:
+        write_jsonl(Path(settings["out"]), [{"output": o} for o in outputs])
+        print(f"eval: {len(outputs)} answers in {settings['out']}")
+    scored = [(c, o) for c, o in zip(cases, outputs, strict=True) if "expected" in c]
+    result = {
+        "model": display(model),
+        "rows": display(path),
+        "n": len(scored),
+        "latency_seconds": {
+            "p50": scores.percentile(seconds, 50),
+            "p99": scores.percentile(seconds, 99),
+            "n": len(seconds),
+        },
+    }
+    if scored:
+        judged = [scores.judge(c, o, interpreter.schema) for c, o in scored]
+        result["scores"] = scores.table(judged)
+        result["perplexity"] = perplexity(interpreter, cases)
+        result["mistakes"] = [
+            {
+                "instruction": c["instruction"],
+                "context": c.get("context"),
+                "expected": j["want"],
+                "answer": json.loads(o),
+            }
+            for (c, o), j in zip(scored, judged, strict=True)
+            if not j["exact"]
+        ]
+        print("\n".join(scores.lines(result["scores"])))
+        if len(scored) < 200:
+            print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")
+        if result["perplexity"]:
+            print(f"  perplexity of the expected answers        {result['perplexity']:.3f}")
+    print("  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**result["latency_seconds"]))
+    suffix = f"-{path.stem}" if settings["test"] else ""
+    report = models_dir(name) / f"evaluation{suffix}.json"
+    utils.write_json(report, result)
+    print(f'eval: {display(report)}; next: just train-ask name={name} "..."')
+
+
+if __name__ == "__main__":
+    utils.run(main)

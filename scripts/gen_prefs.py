@@ -1,0 +1,118 @@
+"""Stage 3a, preference data: where the SFT model's own answers are wrong, the validated answer is preferred to them.
+
+Reads   training/models/<name>/sft, training/data/<name>/train.jsonl (never a validation row)
+Writes  training/data/<name>/preferences.jsonl: {"prompt", "chosen", "rejected", "instruction", "context"}; preferences.json (settings)
+Run     just train-generate-preferences name=gh
+"""
+
+import random
+
+import base_model
+import finetune
+import prompt
+import schema as cli_schema
+import scores
+import utils
+from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config, write_jsonl
+
+BATCH = 32  # requests that are answered at once
+PROMPTS_PER_PAIR = 2  # how many requests are tried for each pair that is wanted
+MOST_TOKENS = 160
+
+
+def plan(settings):
+    """(config, fingerprint) of a run with these settings."""
+    name = settings["name"]
+    base = (read_json(models_dir(name) / "sft" / "stage.json") or {}).get("base", "")
+    config = stage_config("dpo", settings, base)
+    inputs = [models_dir(name) / "sft", data_dir(name) / "train.jsonl"]
+    return config, utils.fingerprint(
+        "gen_prefs", {"seed": settings["seed"], "max_pairs": config["model"]["max_pairs"]}, *inputs
+    )
+
+
+def sample(model, tokenizer, prompts, seed):
+    """One answer a prompt, drawn from the model at temperature 1. Returns their texts."""
+    import torch
+
+    torch.manual_seed(seed)
+    batch = tokenizer(prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt").to(
+        model.device
+    )
+    with torch.inference_mode():
+        out = model.generate(
+            **batch,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=MOST_TOKENS,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def pair_of(row, answer, frame, schema):
+    """A preference pair, or None when the model's answer is right. Of a clarification only the type counts."""
+    if scores.judge({"expected": scores.parse(row["output"])}, answer, schema)["exact"]:
+        return None
+    rendered = prompt.render(frame, row["instruction"], row["context"])
+    return {
+        "prompt": rendered,
+        "chosen": row["output"],
+        "rejected": answer,
+        "instruction": row["instruction"],
+        "context": row["context"],
+    }
+
+
+def main(argv):
+    settings = utils.parse_settings(argv)
+    name = settings["name"]
+    schema = cli_schema.load(name)
+    sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
+    rows = read_jsonl(need(data_dir(name) / "train.jsonl", "train-generate", name))
+    config, fingerprint = plan(settings)
+    out = data_dir(name) / "preferences.jsonl"
+    record = out.with_suffix(".json")
+    if out.exists() and (read_json(record) or {}).get("fingerprint") == fingerprint:
+        print(f"gen_prefs: {display(out)} is up to date")
+        return
+    finetune.quiet()
+    from tqdm import tqdm
+
+    most = config["model"]["max_pairs"]
+    order = random.Random(settings["seed"]).sample(rows, min(len(rows), most * PROMPTS_PER_PAIR))
+    utils.header("gen_prefs", name=name, model=display(sft), requests=len(order), max_pairs=most)
+    progress = utils.Progress(data_dir(name) / "preferences_progress.jsonl", fingerprint, "delete the file")
+    frame = read_json(sft / "prompt.json")
+    model, tokenizer = base_model.load_tuned(sft)
+    model.eval()
+    starts = range(len(progress.records) * BATCH, len(order), BATCH)
+    bar = tqdm(total=len(order), desc="gen_prefs", initial=starts.start, unit="request", disable=None)
+    for start in starts:
+        if sum(len(r["pairs"]) for r in progress.records) >= most:
+            break
+        batch = order[start : start + BATCH]
+        answers = sample(
+            model,
+            tokenizer,
+            [prompt.render(frame, r["instruction"], r["context"]) for r in batch],
+            settings["seed"] + start,
+        )
+        pairs = [pair_of(r, a, frame, schema) for r, a in zip(batch, answers, strict=True)]
+        progress.save([{"pairs": [p for p in pairs if p], "tried": len(batch)}])
+        bar.update(len(batch))
+    bar.close()
+    pairs = [p for r in progress.records for p in r["pairs"]][:most]
+    tried = sum(r["tried"] for r in progress.records)
+    write_jsonl(out, pairs)
+    utils.write_json(record, {"fingerprint": fingerprint, "tried": tried, "pairs": len(pairs)})
+    progress.done()
+    print(
+        f"gen_prefs: {len(pairs)} of {tried} answers of the SFT model are wrong; pairs in {display(out)}; next: just train-dpo name={name}"
+    )
+
+
+if __name__ == "__main__":
+    utils.run(main)

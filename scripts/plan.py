@@ -1,0 +1,111 @@
+"""What `just train` would do: stage by stage, what is up to date, with what, how long and for how much money. Runs nothing.
+
+Run     just train-plan name=gh num=3000
+"""
+
+import base_model
+import dpo
+import gen_prefs
+import generate
+import phrasebook
+import quantize
+import schema as cli_schema
+import sft
+import utils
+from utils import data_dir, gguf_path, models_dir, read_json
+
+# Measured on 2 cores with AVX-512 (see the README); other machines scale together.
+ROW_TOKENS = 105
+TOKENS_PER_SECOND = {"cpu": 400, "mps": 2500, "cuda": 30000}  # of the bundled base; mps and cuda are estimates
+SECONDS_PER_PAIR, SECONDS_PER_ANSWER = 1.2, 0.4
+BUNDLED_SIZE = 0.135e9
+
+
+def minutes(seconds):
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def stages(settings):
+    """(stage, state, detail, seconds or None) of every stage, in order. A stage after one that runs will run too."""
+    name = settings["name"]
+    folder, models = data_dir(name), models_dir(name)
+    now = generate.state(folder, generate.wanted(settings))
+    states = {
+        "none": "run",
+        "current": "up to date",
+        "changed": "run again: settings or inputs changed",
+        "foreign": "kept: written or edited by hand",
+    }
+    fresh = now in ("none", "changed")
+    yield "generate", states[now], f"{settings['num']} rows", settings["num"] / 600 if fresh else 0
+
+    base, why, config, fingerprint = sft.plan(settings)
+    device = base_model.device_name()
+    rows = settings["num"] * 0.9
+    epochs = config["training"]["num_train_epochs"]
+    slower = 1 if base == base_model.BUNDLED else parameters(base) / BUNDLED_SIZE
+    seconds = rows * ROW_TOKENS * epochs * slower / TOKENS_PER_SECOND[device] + 30
+    fresh = fresh or not utils.is_current(models / "sft", fingerprint)
+    yield (
+        "sft",
+        "run" if fresh else "up to date",
+        f"base {base} ({why}), {device}, {epochs} epochs",
+        seconds if fresh else 0,
+    )
+
+    config, fingerprint = gen_prefs.plan(settings)
+    pairs = config["model"]["max_pairs"]
+    fresh = fresh or (read_json(folder / "preferences.json") or {}).get("fingerprint") != fingerprint
+    yield "gen_prefs", "run" if fresh else "up to date", f"at most {pairs} pairs", pairs * 0.5 * slower if fresh else 0
+
+    config, fingerprint = dpo.plan(settings)
+    fresh = fresh or not utils.is_current(models / "dpo", fingerprint)
+    yield (
+        "dpo",
+        "run" if fresh else "up to date",
+        "kept only if it wins on held-out rows",
+        pairs * SECONDS_PER_PAIR * slower if fresh else 0,
+    )
+
+    final = gguf_path(name, settings["quant"])
+    current = (
+        not fresh
+        and final.exists()
+        and (read_json(final.with_suffix(".json")) or {}).get("fingerprint") == quantize.plan(settings)[1]
+    )
+    yield "quantize", "up to date" if current else "run", utils.display(final), 0 if current else 30 * slower
+    yield (
+        "eval",
+        "run",
+        settings["test"] or f"{settings['num'] // 10} validation rows",
+        settings["num"] / 10 * SECONDS_PER_ANSWER * slower,
+    )
+
+
+def parameters(base):
+    """Number of parameters, read from the model's name (1B, 135M); 1e9 when it does not say."""
+    import re
+
+    found = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", base.lower())
+    return float(found.group(1)) * (1e9 if found.group(2) == "b" else 1e6) if found else 1e9
+
+
+def main(argv):
+    settings = utils.parse_settings(argv)
+    name = settings["name"]
+    schema = cli_schema.load(name)
+    written = phrasebook.path_of(name).exists()
+    print(
+        f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher phrasebook ({'schemas/phrases/' + name + '.yaml' if written else 'frames composed from the schema'}), seed {settings['seed']}"
+    )
+    total = 0
+    for stage, state, detail, seconds in stages(settings):
+        total += seconds
+        print(f"  {stage:10} {state:40} {minutes(seconds) if seconds else '-':>8}   {detail}")
+    print(
+        f"plan: about {minutes(total)} (2 cores with AVX-512 are the measure), $0.00; nothing was run; to run it: just train {' '.join(argv)}"
+    )
+
+
+if __name__ == "__main__":
+    utils.run(main)

@@ -1,0 +1,155 @@
+"""Stage 4, quantization: merge the adapters, convert to GGUF with llama.cpp's own converter, quantize, write the contract into the file.
+
+Reads   training/models/<name>/sft, and dpo/ when it was kept; schemas/<name>.yaml
+Writes  training/models/<name>/clitron-<name>-<quant>.gguf
+Run     just train-quantize name=gh quant=q8_0
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import base_model
+import finetune
+import schema as cli_schema
+import utils
+from utils import ISOLATED, display, fail, gguf_path, models_dir, need, read_json
+
+
+def chosen(name):
+    """The stage whose model goes on: dpo where its gate kept it for the current SFT model, otherwise sft."""
+    sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
+    dpo = models_dir(name) / "dpo"
+    facts = read_json(dpo / "stage.json") or {}
+    fresh = facts.get("fingerprint", {}).get("inputs", {}).get(display(sft)) == utils.digest(sft)
+    return dpo if facts.get("kept") and fresh else sft
+
+
+def plan(settings):
+    """(model folder, fingerprint) of a run with these settings."""
+    source = chosen(settings["name"])
+    schema = utils.SCHEMAS / f"{settings['name']}.yaml"
+    return source, utils.fingerprint("quantize", {"quant": settings["quant"]}, source, schema)
+
+
+def merge(source, folder):
+    """Write the model of a stage as one plain Hugging Face folder in float16, adapters merged in."""
+    import torch
+
+    model, tokenizer = base_model.load_tuned(source, torch.float16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def convert(folder, out):
+    """Hugging Face folder to GGUF (float16). The converter's own `gguf` package must not meet ours: it gets a process of its own."""
+    command = [
+        sys.executable,
+        str(ISOLATED / "convert_hf_to_gguf.py"),
+        str(folder),
+        "--outfile",
+        str(out),
+        "--outtype",
+        "f16",
+    ]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ISOLATED)}, capture_output=True, text=True)
+    if done.returncode or not out.exists():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        fail(f"llama.cpp's converter failed: {last}")
+
+
+def write_contract(plain, out, facts):
+    """Copy a GGUF, adding `clitron.*` metadata: dicts as JSON text, whole numbers and text as they are."""
+    import logging
+
+    import gguf
+    from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
+
+    logging.getLogger("gguf-new-metadata").setLevel(logging.ERROR)
+    kinds = {int: gguf.GGUFValueType.UINT32, str: gguf.GGUFValueType.STRING}
+    details = {}
+    for key, value in facts.items():
+        value = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        details[f"clitron.{key}"] = MetadataDetails(kinds[type(value)], value)
+    reader = gguf.GGUFReader(plain)
+    writer = gguf.GGUFWriter(out, reader.get_field("general.architecture").contents())
+    with open(os.devnull, "w") as null:  # the copy draws a progress bar of its own
+        stderr, sys.stderr = sys.stderr, null
+        try:
+            copy_with_new_metadata(reader, writer, details, [])
+        finally:
+            sys.stderr = stderr
+
+
+def quantize(plain, out, quant):
+    """float16 GGUF to the wanted type, with llama.cpp's quantizer."""
+    import llama_cpp
+
+    prefix = "LLAMA_FTYPE_ALL_" if quant == "f32" else "LLAMA_FTYPE_MOSTLY_"
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = getattr(llama_cpp, prefix + quant.upper())
+    params.nthread = os.cpu_count() or 1
+    silent = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(silent, None)
+    if llama_cpp.llama_model_quantize(str(plain).encode(), str(out).encode(), params):
+        out.unlink(missing_ok=True)
+        fail(
+            f"llama.cpp cannot make quant={quant} of this model (some types need an importance matrix or wider rows); try q4_k_m or q8_0"
+        )
+
+
+def main(argv):
+    settings = utils.parse_settings(argv)
+    name, quant = settings["name"], settings["quant"]
+    schema = cli_schema.load(name)
+    source, fingerprint = plan(settings)
+    final = gguf_path(name, quant)
+    record = final.with_suffix(".json")
+    if final.exists() and (read_json(record) or {}).get("fingerprint") == fingerprint:
+        print(f"quantize: {display(final)} is up to date")
+        return
+    finetune.quiet()
+    facts = read_json(source / "stage.json")
+    frame = read_json(models_dir(name) / "sft" / "prompt.json")
+    utils.header("quantize", name=name, model=source.name, quant=quant)
+    started = time.time()
+    work = models_dir(name) / "gguf.partial"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    merge(source, work / "merged")
+    convert(work / "merged", work / "plain.gguf")
+    base = (read_json(models_dir(name) / "sft" / "stage.json") or {}).get("base", "")
+    contract = {
+        "format": utils.FORMAT,
+        "name": name,
+        "schema": schema.raw,
+        "prompt": frame,
+        "base": base,
+        "stage": source.name,
+    }
+    write_contract(work / "plain.gguf", work / "f16.gguf", contract)
+    if quant == "f16":
+        os.replace(work / "f16.gguf", final)
+    else:
+        quantize(work / "f16.gguf", work / "quantized.gguf", quant)
+        os.replace(work / "quantized.gguf", final)
+    shutil.rmtree(work)
+    utils.write_json(
+        record,
+        {
+            "fingerprint": fingerprint,
+            "seconds": round(time.time() - started),
+            "stage": source.name,
+            "sft_seconds": facts.get("seconds"),
+        },
+    )
+    print(
+        f"quantize: {final.stat().st_size / 1e6:.0f} MB in {time.time() - started:.0f} s, {display(final)}; next: just train-eval name={name}"
+    )
+
+
+if __name__ == "__main__":
+    utils.run(main)

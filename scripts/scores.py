@@ -1,0 +1,154 @@
+"""How good answers are: comparison with the expected ones, shares with intervals. Imports nothing heavy.
+
+An answer is right when type, command, subcommand, arguments and flags all are: strings compare after strip() and case-sensitively,
+types are strict (5 is not "5"), flags are a set, and of a clarification only the type counts. Where a case accepts several
+answers (`also`), the nearest one counts.
+"""
+
+import json
+import math
+
+from rows import answer_faults
+
+MEASURES = ("exact", "exact_defaults", "type", "command", "args", "flags")
+
+
+def parse(output):
+    """The answer in a model's text, or None when it is not a JSON object."""
+    try:
+        answer = json.loads(output)
+    except (TypeError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def same(a, b):
+    """Equality with strict types: 5, 5.0, "5" and True all differ."""
+    if isinstance(a, str) and isinstance(b, str):
+        return a.strip() == b.strip()
+    return type(a) is type(b) and a == b
+
+
+def same_args(a, b, defaults=None):
+    """Whether two dicts of arguments agree; with defaults, one that is spelled out equals one that is left out."""
+    if not isinstance(a, dict) or not isinstance(b, dict):
+        return False
+    if defaults:
+        a, b = ({k: v for k, v in x.items() if not (k in defaults and same(v, defaults[k]))} for x in (a, b))
+    return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+
+
+def flag_set(answer):
+    flags = answer.get("flags", [])
+    fine = isinstance(flags, list) and all(isinstance(f, str) for f in flags)
+    return {f.strip() for f in flags} if fine else None
+
+
+def compare(answer, expected, schema):
+    """{measure: bool} of one answer (dict or None) against one expected answer."""
+    out = dict.fromkeys(MEASURES, False)
+    if answer is None or answer.get("type") != expected["type"]:
+        return out
+    out["type"] = True
+    if expected["type"] == "clarification":
+        out["exact"] = out["exact_defaults"] = True
+        return out
+    key = expected["command"], expected["subcommand"]
+    out["command"] = (answer.get("command"), answer.get("subcommand", "")) == key
+    args, wanted = answer.get("args", {}), expected.get("args", {})
+    out["args"] = same_args(args, wanted)
+    out["flags"] = flag_set(answer) is not None and flag_set(answer) == flag_set(expected)
+    out["exact"] = out["command"] and out["args"] and out["flags"]
+    sub = schema.by_key.get(key)
+    defaults = {a.name: a.default for a in sub.args if a.default is not None} if sub else {}
+    out["exact_defaults"] = out["command"] and out["flags"] and same_args(args, wanted, defaults)
+    return out
+
+
+def judge(case, output, schema):
+    """compare() against the nearest accepted answer, with the parsed answer and whether it fits the schema."""
+    answer = parse(output)
+    options = [case["expected"], *case.get("also", [])]
+    verdicts = [(compare(answer, want, schema), want) for want in options]
+    verdict, want = max(verdicts, key=lambda v: [v[0][m] for m in MEASURES])
+    return {
+        **verdict,
+        "answer": answer,
+        "want": want,
+        "fits": answer is not None and not answer_faults({"confidence": 0, **answer}, schema),
+    }
+
+
+def wilson(hits, n, z=1.96):
+    """95 % interval of a share (Wilson 1927): (low, high), or None without rows."""
+    if not n:
+        return None
+    p, d = hits / n, 1 + z * z / n
+    middle, half = (p + z * z / (2 * n)) / d, z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar(a, b):
+    """Exact two-sided p of "a and b are right equally often" on the same rows (McNemar); a, b: lists of bool."""
+    only_a = sum(x and not y for x, y in zip(a, b, strict=True))
+    only_b = sum(y and not x for x, y in zip(a, b, strict=True))
+    n = only_a + only_b
+    if not n:
+        return 1.0
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def percentile(values, q):
+    """The q-th percentile (nearest rank) of a list, or None when it is empty."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(q / 100 * len(ordered)) - 1)] if ordered else None
+
+
+def table(judged, threshold=0.9):
+    """All shares over judged cases: name -> {"share", "hits", "n", "ci95"}."""
+    commands = [j for j in judged if j["want"]["type"] == "command"]
+    asks = [j for j in judged if j["want"]["type"] == "clarification"]
+    asked = [j for j in judged if (j["answer"] or {}).get("type") == "clarification"]
+    confident = [j for j in judged if (j["answer"] or {}).get("type") == "command" and confidence(j) >= threshold]
+    groups = {
+        "exact_match": (judged, "exact"),
+        "exact_match_ignoring_stated_defaults": (judged, "exact_defaults"),
+        "type_accuracy": (judged, "type"),
+        "command_subcommand_accuracy": (commands, "command"),
+        "args_accuracy": (commands, "args"),
+        "flags_accuracy": (commands, "flags"),
+        "exact_match_commands": (commands, "exact"),
+        "clarification_precision": (asked, "exact"),
+        "clarification_recall": (asks, "exact"),
+        "json_valid": (judged, lambda j: j["answer"] is not None),
+        "schema_valid": (judged, "fits"),
+        "right_at_threshold": (confident, "exact"),
+    }
+    out = {}
+    for name, (rows, what) in groups.items():
+        hits = sum(bool(what(j) if callable(what) else j[what]) for j in rows)
+        out[name] = {
+            "share": hits / len(rows) if rows else None,
+            "hits": hits,
+            "n": len(rows),
+            "ci95": wilson(hits, len(rows)),
+        }
+    return out
+
+
+def confidence(j):
+    value = (j["answer"] or {}).get("confidence")
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+
+
+def lines(shares):
+    """The table for a terminal: one line a share."""
+    out = []
+    for name, s in shares.items():
+        if s["n"]:
+            low, high = s["ci95"]
+            out.append(
+                f"  {name.replace('_', ' '):38} {100 * s['share']:5.1f} %   [{100 * low:.1f}, {100 * high:.1f}]   {s['hits']}/{s['n']}"
+            )
+    return out
