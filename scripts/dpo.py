@@ -16,11 +16,11 @@ from utils import data_dir, display, models_dir, need, read_json, read_jsonl, st
 SIGNIFICANT = 0.05
 
 
-def plan(settings):
+def plan(settings, base=None):
     """(config, fingerprint) of a run with these settings."""
     name = settings["name"]
     sft = models_dir(name) / "sft"
-    config = stage_config("dpo", settings, (read_json(sft / "stage.json") or {}).get("base", ""))
+    config = stage_config("dpo", settings, base or base_model.of_sft(settings))
     inputs = [sft, data_dir(name) / "preferences.jsonl", data_dir(name) / "train_val.jsonl"]
     return config, utils.fingerprint("dpo", {"seed": settings["seed"], **config}, *inputs)
 
@@ -160,7 +160,8 @@ def main(argv):
     finetune.promote(work, folder)
     goes_on = "the DPO model goes on" if gate["kept"] else "not better beyond chance: the SFT model goes on"
     print(
-        f"dpo: {len(pairs)} pairs in {seconds / 60:.1f} min; held-out rows right {gate['sft']} -> {gate['dpo']} of {gate['n']} (p = {gate['p']:.2f}): {goes_on}; next: just train-quantize name={name}"
+        f"dpo: {len(pairs)} pairs in {seconds / 60:.1f} min; "
+        f"held-out rows right {gate['sft']} -> {gate['dpo']} of {gate['n']} (p = {gate['p']:.2f}): {goes_on}; next: just train-quantize name={name}"
     )
 
 

@@ -51,7 +51,7 @@ def main():
     wanted, mark = stamp(), VENV / "stamp"
     if mark.exists() and mark.read_text() == wanted:
         return
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036
         fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
         fail("pip is missing; install it (Debian: apt install python3-pip) and run: just setup")

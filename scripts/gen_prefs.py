@@ -20,11 +20,10 @@ PROMPTS_PER_PAIR = 2  # how many requests are tried for each pair that is wanted
 MOST_TOKENS = 160
 
 
-def plan(settings):
+def plan(settings, base=None):
     """(config, fingerprint) of a run with these settings."""
     name = settings["name"]
-    base = (read_json(models_dir(name) / "sft" / "stage.json") or {}).get("base", "")
-    config = stage_config("dpo", settings, base)
+    config = stage_config("dpo", settings, base or base_model.of_sft(settings))
     inputs = [models_dir(name) / "sft", data_dir(name) / "train.jsonl"]
     return config, utils.fingerprint(
         "gen_prefs", {"seed": settings["seed"], "max_pairs": config["model"]["max_pairs"]}, *inputs

@@ -131,7 +131,8 @@ def main(argv):
     if not force and now == "foreign":
         kept = check_foreign(folder, schema)
         print(
-            f"generate: {display(folder)} was written or edited by hand: {kept['train']} + {kept['val']} rows checked and kept; train-generate-force replaces them"
+            f"generate: {display(folder)} was written or edited by hand: {kept['train']} + {kept['val']} rows checked "
+            "and kept; train-generate-force replaces them"
         )
         return
 

@@ -106,7 +106,7 @@ class Lexicon:
 
     def mistype(self, text, rng):
         """One typing error in one word of five letters or more: two swapped, one missing, one double or a neighbour's key."""
-        words = [m for m in re.finditer(r"[A-Za-z]{5,}", text)]
+        words = list(re.finditer(r"[A-Za-z]{5,}", text))
         if not words:
             return text
         m = rng.choice(words)

@@ -53,12 +53,12 @@ def stages(settings):
         seconds if fresh else 0,
     )
 
-    config, fingerprint = gen_prefs.plan(settings)
+    config, fingerprint = gen_prefs.plan(settings, base)
     pairs = config["model"]["max_pairs"]
     fresh = fresh or (read_json(folder / "preferences.json") or {}).get("fingerprint") != fingerprint
     yield "gen_prefs", "run" if fresh else "up to date", f"at most {pairs} pairs", pairs * 0.5 * slower if fresh else 0
 
-    config, fingerprint = dpo.plan(settings)
+    config, fingerprint = dpo.plan(settings, base)
     fresh = fresh or not utils.is_current(models / "dpo", fingerprint)
     yield (
         "dpo",
@@ -94,9 +94,9 @@ def main(argv):
     settings = utils.parse_settings(argv)
     name = settings["name"]
     schema = cli_schema.load(name)
-    written = phrasebook.path_of(name).exists()
+    frames = f"schemas/phrases/{name}.yaml" if phrasebook.path_of(name).exists() else "frames composed from the schema"
     print(
-        f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher phrasebook ({'schemas/phrases/' + name + '.yaml' if written else 'frames composed from the schema'}), seed {settings['seed']}"
+        f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher phrasebook ({frames}), seed {settings['seed']}"
     )
     total = 0
     for stage, state, detail, seconds in stages(settings):

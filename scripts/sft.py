@@ -15,8 +15,7 @@ from utils import data_dir, display, fail, models_dir, need, read_jsonl, stage_c
 
 def plan(settings):
     """(base, why, config, fingerprint) of a run with these settings."""
-    default = utils.load_yaml(utils.CONFIGS / "sft_config.yaml")["model"]["name"]
-    base, why = base_model.resolve(settings["base"], settings.get("sft.model.name", default))
+    base, why = base_model.of_run(settings)
     config = stage_config("sft", settings, base)
     folder = data_dir(settings["name"])
     inputs = [folder / "train.jsonl", folder / "train_val.jsonl"]
@@ -104,7 +103,8 @@ def main(argv):
     finetune.promote(work, folder)
     curve = " -> ".join(f"{x:.4f}" for x in losses)
     print(
-        f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}"
+        f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), "
+        f"validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}"
     )
 
 
