@@ -37,7 +37,7 @@ def main(argv):
     flags = sum(len(s.flags) for s in schema.subcommands)
     print(
         f"{display(path)}: {schema.cli} has {len(schema.commands)} commands, {len(schema.subcommands)} to run, "
-        f"{args} arguments, {flags} flags; {frames}; {len(warned)} warnings, no faults"
+        f"{args} arguments, {flags} flags; {frames}; {len(warned)} warning{'' if len(warned) == 1 else 's'}, no faults"
     )
 
 

@@ -250,7 +250,9 @@ def questions(schema, said, words):
     for a, b in pairs:
         x, y = (a.name, b.name) if a.name else (a.command, b.command)
         noun = f"{a.command} " if a.name else ""
-        for blend in {x[: len(x) // 2 + 1] + y[-(len(y) // 2) :], y[: len(y) // 2 + 1] + x[-(len(x) // 2) :]} - {x, y}:
+        for blend in sorted(
+            {x[: len(x) // 2 + 1] + y[-(len(y) // 2) :], y[: len(y) // 2 + 1] + x[-(len(x) // 2) :]} - {x, y}
+        ):
             for tail in words["typo_tails"]:
                 out["typo"].append((f"{blend}", f"{safe(noun + blend)} {tail} => {a.label}, {b.label}"))
     return {category: lines(f"clarify/{category}", "", texts) for category, texts in out.items() if texts}

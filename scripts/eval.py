@@ -13,17 +13,17 @@ from pathlib import Path
 
 import scores
 import utils
-from utils import data_dir, display, fail, gguf_path, models_dir, need, read_jsonl, write_jsonl
+from utils import data_dir, display, fail, gguf_path, models_dir, need, write_jsonl
 
 PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
 
 
 def read_cases(path):
     """Rows of an evaluation file as {"instruction", "context", "expected"?, "also"?}; data sets' own rows are read too."""
-    cases = read_jsonl(path)
-    if not cases:
+    numbered = utils.numbered_jsonl(path)
+    if not numbered:
         fail(f"{display(path)} has no rows")
-    for number, case in enumerate(cases, 1):
+    for number, case in numbered:
         where = f"{display(path)}:{number}"
         if not isinstance(case.get("instruction"), str):
             fail(f"{where}: 'instruction' is missing or no text")
@@ -45,7 +45,7 @@ def read_cases(path):
                 fail(
                     f'{where}: \'expected\' should be an answer such as {{"type": "command", "command": ..., "subcommand": ..., "args": {{}}, "flags": []}}'
                 )
-    return cases
+    return [case for _, case in numbered]
 
 
 def predict(interpreter, cases):

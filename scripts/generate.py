@@ -11,7 +11,7 @@ from collections import Counter
 import schema as cli_schema
 import utils
 from rows import Seen, row_faults
-from utils import SCHEMAS, data_dir, display, fail, read_jsonl, write_jsonl
+from utils import SCHEMAS, data_dir, display, fail, write_jsonl
 
 BATCH = 100  # rows between two saves
 PATIENCE = 400  # candidates in a row without a new one before the teacher is said to be dry
@@ -33,16 +33,19 @@ def state(folder, fingerprint):
     if not (folder / "train.jsonl").exists() or not (folder / "train_val.jsonl").exists():
         return "none"
     stage = utils.read_json(folder / "stage.json") or {}
-    if stage.get("written") != {name: utils.digest(folder / name) for name in SPLITS.values()}:
-        return "foreign"
-    return "current" if stage["fingerprint"] == fingerprint else "changed"
+    now = {name: utils.digest(folder / name) for name in SPLITS.values()}
+    if now == stage.get("written"):
+        return "current" if stage.get("fingerprint") == fingerprint else "changed"
+    # "writing" is what an interrupted run was about to write: its half of the files is not somebody's own work
+    ours = [stage.get("written") or {}, stage.get("writing") or {}]
+    return "changed" if all(d in [o.get(name) for o in ours] for name, d in now.items()) else "foreign"
 
 
 def check_foreign(folder, schema):
     """The rules hold for rows of any origin: the first fault ends the program with its file and line."""
     seen, kept = Seen(), Counter()
     for split, name in SPLITS.items():
-        for number, row in enumerate(read_jsonl(folder / name), 1):
+        for number, row in utils.numbered_jsonl(folder / name):
             row.setdefault("context", None)
             faults = row_faults(row, schema) or [f for f in [seen.fault(row, split)] if f]
             if faults:
@@ -159,13 +162,15 @@ def main(argv):
     progress = utils.Progress(path, fingerprint, "delete the file, or run train-generate-force")
     rejected = draw_rows(teacher, schema, settings["num"], progress)
     parts = {split: [d for d in progress.records if d["split"] == split] for split in SPLITS}
-    for split, file in SPLITS.items():
-        write_jsonl(folder / file, [d["row"] for d in parts[split]])
+    texts = {file: utils.jsonl([d["row"] for d in parts[split]]) for split, file in SPLITS.items()}
+    written = {file: utils.digest_text(text) for file, text in texts.items()}
+    utils.write_json(folder / "stage.json", {**(utils.read_json(folder / "stage.json") or {}), "writing": written})
+    for file, text in texts.items():
+        utils.write_text(folder / file, text)
     write_jsonl(
         folder / "frames.jsonl",
         [{k: d[k] for k in ("split", "category", "label", "frame")} for split in SPLITS for d in parts[split]],
     )
-    written = {file: utils.digest(folder / file) for file in SPLITS.values()}
     utils.finish(
         folder,
         fingerprint,

@@ -19,7 +19,14 @@ def row(path):
     models = [stage for stage in ("sft", "dpo") if (models_dir(name) / stage / "stage.json").exists()]
     models += [p.stem.removeprefix(f"clitron-{name}-") for p in sorted(models_dir(name).glob("clitron-*.gguf"))]
     if faults:
-        return [name, "-", "-", "-", str(rows), f"{len(faults)} faults in the schema: just train-check name={name}"]
+        return [
+            name,
+            "-",
+            "-",
+            "-",
+            str(rows),
+            f"{len(faults)} fault{'s' if len(faults) > 1 else ''} in the schema: just train-check name={name}",
+        ]
     return [
         name,
         schema.cli,

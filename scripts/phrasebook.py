@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 
 from rows import CATEGORIES
-from schema import value_fits
-from utils import SCHEMAS
+from schema import value_fits, walk
+from utils import SCHEMAS, load_yaml
 
 EFFECT = re.compile(r"""\s*(?:([+@~?])([\w.:-]+)|([\w.:-]+)=("[^"]*"|\S+))(?=\s|$)""")
 
@@ -155,27 +155,35 @@ def read(path, schema):
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         raw = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: not UTF-8, or a day that does not exist
         mark = getattr(e, "problem_mark", None)
         return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {getattr(e, 'problem', e)}"]
     if not isinstance(raw, dict):
         return None, ["1: the file is empty; see schemas/phrases/README.md"]
-    marks = {}
-    mark_lines(root, (), marks)
-    faults = []
+    marks, faults = {}, []
+    walk(root, (), marks, faults)  # keys given twice are faults: YAML would drop the first
+    for key in [k for k in raw if k in ("shared", "values", "options", "frames", "clarify")]:
+        if raw[key] is not None and not isinstance(raw[key], dict):
+            faults.append((marks[(key,)], f"{key} is no mapping; see schemas/phrases/README.md"))
+            raw[key] = None
+        raw[key] = {str(k): v for k, v in (raw[key] or {}).items()}
 
     def fault(line, text):
         faults.append((line, text))
 
     for key in raw:
-        if key not in ("cli_name", "shared", "values", "options", "frames", "clarify"):
-            fault(marks[(key,)], f"unknown key '{key}'; known: cli_name shared values options frames clarify")
+        if str(key) not in ("cli_name", "shared", "values", "options", "frames", "clarify"):
+            fault(
+                marks.get((str(key),), 1), f"unknown key '{key}'; known: cli_name shared values options frames clarify"
+            )
     if raw.get("cli_name") != schema.cli:
         fault(marks.get(("cli_name",), 1), f"cli_name is {raw.get('cli_name')!r}, the schema says {schema.cli!r}")
 
     shared = {}
     for name, words in (raw.get("shared") or {}).items():
         try:
+            if not isinstance(words, str | list):
+                raise Fault("neither text nor a list")
             shared[name] = parse_text(
                 words if isinstance(words, str) else "(" + "|".join(map(str, words)) + ")", shared
             )
@@ -195,7 +203,8 @@ def read(path, schema):
         if not isinstance(source, str):
             fault(start, f"{section} {key}: write '{key}: |' and one line a frame below it")
             return
-        for number, line in enumerate(source.split("\n"), start + 1):
+        below = bool(re.search(r":\s*[|>][-+\d]*\s*(#.*)?$", text.split("\n")[start - 1]))  # not `key: text`
+        for number, line in enumerate(source.split("\n"), start + below):
             if not line.strip() or line.lstrip().startswith("# "):
                 continue
             try:
@@ -228,15 +237,6 @@ def read(path, schema):
     return book, [f"{line}: {text}" for line, text in sorted(set(faults))]
 
 
-def mark_lines(node, path, marks):
-    import yaml
-
-    if isinstance(node, yaml.MappingNode) and len(path) < 2:
-        for key, value in node.value:
-            marks[(*path, key.value)] = key.start_mark.line + 1
-            mark_lines(value, (*path, key.value), marks)
-
-
 def read_values(name, given, schema, shared):
     label, _, arg = name.rpartition(".")
     holders = [s for s in schema.subcommands if arg in s.arg and label in ("", s.label)]
@@ -247,10 +247,21 @@ def read_values(name, given, schema, shared):
         for value in given:
             if value not in allowed:
                 raise Fault(f"values {name}: {value!r} is not one of {', '.join(sorted(allowed))}")
+            if not isinstance(given[value], str):
+                raise Fault(f"values {name}: {value!r} is no text")
         return {value: parse_text(words, shared) for value, words in given.items()}
     if isinstance(given, str):
+        if given not in value_kinds():
+            raise Fault(f"values {name}: no kind '{given}' in schemas/lexicon/values.yaml")
         return given
+    if not isinstance(given, list) or not given:
+        raise Fault(f"values {name}: neither a list, a kind nor a mapping")
     return [str(v) for v in given]
+
+
+def value_kinds():
+    """Names of the kinds in schemas/lexicon/values.yaml."""
+    return load_yaml(SCHEMAS / "lexicon" / "values.yaml")["kinds"]
 
 
 def parse_line(line, number, block, label, shared):
@@ -286,7 +297,15 @@ def check(book, schema):
     out = []
     for (label, _), phrases in book.options.items():
         for p in phrases:
-            out += [(p.line, t) for t in name_faults(p, schema.by_label[label], schema)] if label else []
+            if label:
+                out += [(p.line, t) for t in name_faults(p, schema.by_label[label], schema)]
+            else:
+                flags = set(p.flags) - {f for s in schema.subcommands for f in s.flag}
+                args = {*p.args, *p.points, *names(p.node, "slot")} - {a for s in schema.subcommands for a in s.arg}
+                out += [(p.line, f"no subcommand has a flag '{f}'") for f in flags]
+                out += [(p.line, f"no subcommand has an argument '{a}'") for a in args]
+            if names(p.node, "option"):
+                out.append((p.line, "an option has no options"))
     for label, frames in book.frames.items():
         sub = schema.by_label[label]
         for f in frames:
@@ -305,8 +324,11 @@ def check(book, schema):
                             f"'{label}' needs {a.name}; put {{{a.name}}} into the text, or @{a.name}, ~{a.name} or ?{a.name} after =>",
                         )
                     )
+    kinds = value_kinds() if book.clarify else {}
     for frames in book.clarify.values():
         for f in frames:
+            unknown = names(f.node, "slot") - set(kinds)
+            out += [(f.line, f"no kind '{k}' in schemas/lexicon/values.yaml") for k in sorted(unknown)]
             out += [(f.line, f"no subcommand '{t}'") for t in f.targets if t not in schema.by_label]
             out += [(f.line, "a question has no options") for _ in names(f.node, "option")]
     return out

@@ -5,6 +5,7 @@ Writes  training/models/<name>/clitron-<name>-<quant>.gguf
 Run     just train-quantize name=gh quant=q8_0
 """
 
+import errno
 import json
 import os
 import shutil
@@ -42,6 +43,12 @@ def merge(source, folder):
     model, tokenizer = base_model.load_tuned(source, torch.float16)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def need_space(folder, size):
+    """Full disks are met before the converter and the quantizer meet them, which cannot say so."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, "", str(folder))
 
 
 def convert(folder, out):
@@ -120,6 +127,7 @@ def main(argv):
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     merge(source, work / "merged")
+    need_space(work, 3 * sum(p.stat().st_size for p in (work / "merged").iterdir()))
     convert(work / "merged", work / "plain.gguf")
     base = (read_json(models_dir(name) / "sft" / "stage.json") or {}).get("base", "")
     contract = {

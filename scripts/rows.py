@@ -17,6 +17,7 @@ ONES = (
     "eighteen nineteen"
 ).split()
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+NUMBER_WORD = re.compile(rf"\b(?:(?:{'|'.join(TENS)})(?:-(?:{'|'.join(ONES[1:10])}))?|{'|'.join(reversed(ONES))})\b")
 
 
 def spell(n):
@@ -100,7 +101,7 @@ def row_faults(row, schema):
         return ["context: neither an object nor null"]
     try:
         answer = json.loads(row["output"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ["json: output is not valid JSON"]
     return answer_faults(answer, schema) or grounding_faults(answer, instruction, context, schema)
 
@@ -173,10 +174,10 @@ def said(value, text):
         if value == "@me":
             return bool(re.search(r"@me\b|\b(me|my|mine|myself|i|i'm|i've)\b", text, re.IGNORECASE))
         return value in text and value != ""
-    if re.search(rf"(?<![\w.]){re.escape(str(value))}(?![\w])", text):
+    if re.search(rf"(?<![\w.]){re.escape(str(value))}(?!\w|\.\d)", text):
         return True
     word = spell(value) if isinstance(value, int) and 0 <= value < 100 else None
-    return bool(word and re.search(rf"\b{word.replace('-', '[- ]')}\b", text, re.IGNORECASE))
+    return bool(word) and word in NUMBER_WORD.findall(re.sub(r"(ty) (?=[a-z])", r"\1-", text.lower()))
 
 
 def flatten(context):

@@ -107,12 +107,12 @@ def read(path):
 
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except FileNotFoundError:
         return None, ["1: no such file"]
     except UnicodeDecodeError:
         return None, ["1: not UTF-8 text"]
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: a day that does not exist
         mark = getattr(e, "problem_mark", None)
         problem = getattr(e, "problem", None) or str(e).split("\n")[0]
         return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {problem}"]
@@ -120,7 +120,6 @@ def read(path):
         return None, ["1: the file is empty; it needs cli_name, description and commands"]
     lines, twice = {}, []
     walk(root, (), lines, twice)
-    raw = yaml.safe_load(text)
     return from_raw(raw, lines, twice)
 
 
@@ -178,7 +177,12 @@ def structure_faults(raw, lines):
     out = []
     for error in jsonschema.Draft202012Validator(rules).iter_errors(raw):
         for e in deepest(error):
-            out.append((line_of(e.absolute_path, lines), dotted(e.absolute_path) + plain(e)))
+            path = tuple(e.absolute_path)
+            if e.validator == "additionalProperties":
+                unknown = [k for k in e.instance if k not in e.schema["properties"]]
+                out += [(line_of((*path, str(k)), lines), dotted(path) + unknown_key(e, k)) for k in unknown]
+            else:
+                out.append((line_of(path, lines), dotted(path) + plain(e)))
     return out
 
 
@@ -189,23 +193,22 @@ def deepest(error):
     branches = {}
     for e in error.context:
         branches.setdefault(e.schema_path[0], []).append(e)
-    best = min(branches.values(), key=lambda b: (len(b), -max(len(e.absolute_path) for e in b)))
+    wrong_kind = lambda b: any(e.validator in ("type", "enum") and not e.path for e in b)  # noqa: E731
+    best = min(branches.values(), key=lambda b: (wrong_kind(b), len(b)))
     return [d for e in best for d in deepest(e)]
 
 
-def plain(e):
-    if e.validator == "additionalProperties":
-        import difflib
+def unknown_key(e, key):
+    import difflib
 
-        known = list(e.schema["properties"])
-        unknown = [k for k in e.instance if k not in known]
-        near = difflib.get_close_matches(str(unknown[0]), known, 1)
-        return f"unknown key '{unknown[0]}'" + (
-            f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
-        )
-    if e.validator == "required":
-        missing = [k for k in e.validator_value if k not in e.instance]
-        return f"'{missing[0]}' is missing"
+    known = list(e.schema["properties"])
+    near = difflib.get_close_matches(str(key), known, 1)
+    return f"unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}")
+
+
+def plain(e):
+    if e.validator == "required":  # one error for each missing key; only its message says which
+        return f"{e.message.removesuffix(' is a required property')} is missing"
     if e.validator == "type":
         kinds = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false"}
         kind = e.validator_value if isinstance(e.validator_value, str) else e.validator_value[0]

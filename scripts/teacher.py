@@ -26,6 +26,7 @@ ASK_SHARES = {
     "unclear": 0.1,
     "typo": 0.09,
 }
+PLAIN = 0.35  # of the commands carry no flag for certain; drawn by coverage alone, every second one would have one
 VALIDATION = 0.1  # of the rows, and about the share of frames that no training row comes from
 
 
@@ -49,7 +50,8 @@ class Teacher:
         path = phrasebook.path_of(name)
         self.lexicon = Lexicon()
         if path.exists():
-            self.book, self.faults = phrasebook.read(path, schema)
+            book, self.faults = phrasebook.read(path, schema)
+            self.book = book or phrasebook.Phrasebook({}, {}, {}, {})
             self.origin = f"phrasebook {path.name}"
         else:
             self.book = compose.phrasebook(schema, self.lexicon)
@@ -123,16 +125,21 @@ class Teacher:
         jitter = 1 + patience * 0.5
         pools = self.pools[split]
         kinds = {k: w for k, w in SHARES.items() if pools.get(k) or (k == "ask" and any(pools[c] for c in ASK_SHARES))}
+        if not kinds:
+            return None
         kind = self.least(split, list(kinds), rng, min(jitter, 2), kinds.get)
         category = kind
         if kind == "ask":
             asks = {c: w for c, w in ASK_SHARES.items() if pools[c]}
             category = self.least((split, "ask"), list(asks), rng, min(jitter, 2), asks.get)
         label = self.least((split, category), list(pools[category]), rng, jitter, self.weight)
-        frame = self.least((split, category, label), [f.id for f in pools[category][label]], rng, jitter)
-        frame = next(f for f in pools[category][label] if f.id == frame)
+        pool, plain = pools[category][label], rng.random() < PLAIN
+        if plain:
+            pool = [f for f in pool if not f.flags] or pool
+        chosen = self.least((split, category, label), [f.id for f in pool], rng, jitter)
+        frame = next(f for f in pool if f.id == chosen)
         sub = self.schema.by_label.get(frame.label)
-        said = self.say(frame, sub, rng, jitter)
+        said = self.say(frame, sub, rng, jitter, plain)
         if said is None:
             return None
         built = self.resolve(said, frame, sub, kind, category, rng)
@@ -166,7 +173,7 @@ class Teacher:
         return 1 + 0.25 * (len(sub.args) + len(sub.flags)) if sub else 1
 
     # ----------------------------------------------------------------------------------------------------- saying
-    def say(self, frame, sub, rng, jitter):
+    def say(self, frame, sub, rng, jitter, plain):
         """Draw alternations, options and values of a frame; None when two parts of it contradict each other."""
         said = Said(args={}, flags=set(frame.flags))
         self.take_effects(said, frame, sub)
@@ -177,15 +184,15 @@ class Teacher:
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":
-                count = rng.choices((0, 1, 2), (0.35, 0.4, 0.25))[0]
+                count = rng.choices((0, 1, 2), (0.3, 0.4, 0.3))[0]
                 lists = [key for key in self.option_lists(sub) if key[1] not in {m.value for m in nodes}]
                 for _ in range(min(count, len(lists))):
                     key = self.least(("option", sub.label), lists, rng, jitter)
                     lists.remove(key)
-                    texts += self.option(key, sub, said, slots, rng, jitter)
+                    texts += self.option(key, sub, said, slots, rng, jitter, plain)
             elif rng.random() < 0.55:
                 key = (sub.label, n.value) if (sub.label, n.value) in self.book.options else ("", n.value)
-                texts += self.option(key, sub, said, slots, rng, jitter)
+                texts += self.option(key, sub, said, slots, rng, jitter, plain)
         texts = [n for n in texts if n.kind == "slot" or n.value]
         for position, n in enumerate(texts):
             if n.kind == "text":
@@ -220,14 +227,15 @@ class Teacher:
             if label == sub.label or (not label and fits and (sub.label, name) not in self.book.options):
                 yield label, name
 
-    def option(self, key, sub, said, slots, rng, jitter):
+    def option(self, key, sub, said, slots, rng, jitter, plain):
         """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none."""
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         free = []
         for p in self.book.options.get(key, []):
             sets = {*p.args, *p.points, *phrasebook.names(p.node, "slot")}
             if (
-                not sets & taken
+                not (plain and p.flags)
+                and not sets & taken
                 and not set(p.flags) & said.flags
                 and set(p.flags) <= set(sub.flag)
                 and sets <= set(sub.arg)

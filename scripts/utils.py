@@ -4,6 +4,7 @@ import difflib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -28,6 +29,15 @@ DEFAULTS = {
     "text": None,
 }
 TEACHERS = ("auto", "phrasebook")
+MENDS = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EACCES: "make it writable and run the same command again",
+    errno.EPERM: "make it writable and run the same command again",
+    errno.EROFS: "make it writable and run the same command again",
+    errno.ENOTDIR: "move the file that stands where a folder should be",
+    errno.EEXIST: "move the file that stands where a folder should be",
+}
 STAGE_CONFIGS = ("sft", "dpo")
 # The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
 QUANTS = (
@@ -38,7 +48,7 @@ QUANTS = (
 
 def fail(message):
     """One line on stderr, `<script>: <message>`, and exit status 1. For mistakes that the user can mend."""
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(1)
 
 
@@ -52,20 +62,12 @@ def run(main):
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(1) from None
-    except OSError as e:
-        mend = {
-            errno.ENOSPC: "free some space and run the same command again",
-            errno.EDQUOT: "free some space and run the same command again",
-            errno.EACCES: "make it writable and run the same command again",
-            errno.EPERM: "make it writable and run the same command again",
-            errno.EROFS: "make it writable and run the same command again",
-            errno.ENOTDIR: "move the file that stands where a folder should be",
-            errno.EEXIST: "move the file that stands where a folder should be",
-        }.get(e.errno)
-        if mend is None:
+    except Exception as e:
+        number = e.errno if isinstance(e, OSError) else errno.ENOSPC if "No space left" in str(e) else None
+        if number not in MENDS:
             raise
-        where = f" {display(e.filename)}:" if e.filename else ""
-        fail(f"cannot write{where} {os.strerror(e.errno).lower()}; {mend}")
+        where = f" {display(e.filename)}" if getattr(e, "filename", None) else ""
+        fail(f"cannot write{where}: {os.strerror(number).lower()}; {MENDS[number]}")
 
 
 def display(path):
@@ -164,7 +166,10 @@ def typed(key, value, like):
     try:
         read = yaml.safe_load(value)
         if isinstance(like, float) and not isinstance(read, bool):
-            return float(read)  # YAML reads 1e-3 as a string
+            number = float(read)  # YAML reads 1e-3 as a string
+            if not math.isfinite(number):
+                raise ValueError
+            return number
         if like is not None and type(read) is not type(like):
             raise ValueError
         return read
@@ -188,9 +193,9 @@ def stage_config(stage, settings, base):
     """sft_config.yaml or dpo_config.yaml; over it the base model's own file where there is one; over that the command line."""
     config = load_yaml(CONFIGS / f"{stage}_config.yaml")
     own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
-    overlay = load_yaml(own).get(stage, {}) if own.exists() else {}
+    overlay = (load_yaml(own) or {}).get(stage) or {} if own.exists() else {}
     for section, values in overlay.items():
-        config.setdefault(section, {}).update(values)
+        config.setdefault(section, {}).update(values or {})
     for key, value in settings.items():
         if key.startswith(f"{stage}."):
             _, section, name = key.split(".", 2)
@@ -221,6 +226,11 @@ def need(path, recipe, name):
 # ------------------------------------------------------------------------------------------------------- files
 def read_jsonl(path):
     """All objects of a JSON Lines file; a line that is none ends the program with its number."""
+    return [row for _, row in numbered_jsonl(path)]
+
+
+def numbered_jsonl(path):
+    """(line number, object) of every line of a JSON Lines file that is not blank."""
     rows = []
     with open(path, encoding="utf-8", errors="replace") as f:
         for number, line in enumerate(f, 1):
@@ -232,12 +242,17 @@ def read_jsonl(path):
                 row = None
             if not isinstance(row, dict):
                 fail(f"{display(path)}:{number}: not a JSON object; mend or delete that line")
-            rows.append(row)
+            rows.append((number, row))
     return rows
 
 
 def write_jsonl(path, rows):
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, jsonl(rows))
+
+
+def jsonl(rows):
+    """The text of a JSON Lines file."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def write_json(path, value):
@@ -254,9 +269,10 @@ def write_text(path, text):
             f.flush()
             os.fsync(f.fileno())
         os.replace(new, path)
-    except OSError as e:
+    except (OSError, ValueError) as e:
         new.unlink(missing_ok=True)
-        e.filename = e.filename or str(path)
+        if isinstance(e, OSError):
+            e.filename = e.filename or str(path)
         raise
 
 
@@ -269,11 +285,14 @@ class Progress:
 
     def __init__(self, path, fingerprint, mend):
         self.path, self.records = path, []
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
         for number, line in enumerate(lines, 1):
             try:
-                self.records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:
+                record = None
+            self.records.append(record)
+            if not isinstance(record, dict):
                 fail(f"{display(path)}:{number}: not a JSON object; {mend}")
         fresh = self.records[:1] != [{"fingerprint": fingerprint}]
         self.records = [] if fresh else self.records[1:]
@@ -307,9 +326,10 @@ class Progress:
 def read_json(path):
     """The object of a JSON file, or None when there is none or it is broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 # ------------------------------------------------------------------------------------------------- fingerprints
@@ -326,6 +346,11 @@ def digest(path):
             while block := f.read(1 << 20):
                 h.update(block)
     return h.hexdigest()[:16]
+
+
+def digest_text(text):
+    """digest() of a file that holds this text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def fingerprint(stage, settings, *inputs):

@@ -93,7 +93,14 @@ def tiny_base(tmp_path_factory):
 def trained(tmp_path_factory, tiny_base):
     """A Project in which every stage has run on the tiny base for `notes`: data, sft, preferences, dpo, f16 GGUF."""
     project = Project(tmp_path_factory.mktemp("trained"))
-    words = ["name=notes", "num=60", "quant=f16", f"base={tiny_base}", "sft.training.num_train_epochs=1", "dpo.model.max_pairs=20"]
+    words = [
+        "name=notes",
+        "num=60",
+        "quant=f16",
+        f"base={tiny_base}",
+        "sft.training.num_train_epochs=1",
+        "dpo.model.max_pairs=20",
+    ]
     done = project.stages("generate", "sft", "gen_prefs", "dpo", "quantize", words=words)
     assert done.returncode == 0, done.stdout + done.stderr
     project.words, project.log = words, done.stdout

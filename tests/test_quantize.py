@@ -1,0 +1,200 @@
+"""Quantization: the list of types, which model goes on, and a GGUF that is whole, carries its contract and is replaced at once."""
+
+import re
+import shutil
+import signal
+import time
+
+import base_model
+import gguf
+import pytest
+import quantize
+import utils
+from conftest import Project
+from interpreter import contract
+from utils import QUANTS, read_json, write_json
+
+F16 = "clitron-notes-f16.gguf"
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A Project of its own with the models of the trained one."""
+    project = Project(tmp_path)
+    shutil.copytree(trained.models(), project.models())
+    return project
+
+
+def tensor_types(path):
+    """{tensor name: type name} of a GGUF."""
+    return {t.name: t.tensor_type.name for t in gguf.GGUFReader(path).tensors}
+
+
+# ----------------------------------------------------------------------------------------------------- the types
+def test_types_are_those_of_llama_cpp():
+    import llama_cpp
+
+    names = {n.removeprefix("LLAMA_FTYPE_") for n in dir(llama_cpp) if n.startswith("LLAMA_FTYPE_")}
+    named = {n.removeprefix("MOSTLY_").removeprefix("ALL_").lower() for n in names - {"GUESSED"}}
+    assert len(QUANTS) == len(set(QUANTS)) == 36
+    assert set(QUANTS) == named
+
+
+def test_unknown_type_is_one_line_with_the_list(project):
+    every = " ".join(QUANTS)
+    assert project.fails("quantize.py", "name=notes", "quant=zebra") == (
+        f"quantize.py: quant=zebra is not known; one of: {every}"
+    )
+
+
+def test_type_is_read_in_any_case():
+    assert utils.parse_settings(["name=notes", "quant=Q8_0"])["quant"] == "q8_0"
+
+
+def test_type_that_llama_cpp_refuses_is_one_line(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        quantize.quantize(trained.models() / F16, tmp_path / "out.gguf", "q1_0")
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.partition(": ")[2] == (
+        "llama.cpp cannot make quant=q1_0 of this model (some types need an importance matrix or wider rows); "
+        "try q4_k_m or q8_0"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("quant", "kind"), [("f32", "F32"), ("q4_0", "Q4_0")])
+def test_matrices_get_the_type(trained, tmp_path, quant, kind):
+    quantize.quantize(trained.models() / F16, tmp_path / "out.gguf", quant)
+    types = tensor_types(tmp_path / "out.gguf")
+    assert {types[f"blk.{n}.attn_{m}.weight"] for n in (0, 1) for m in ("q", "k", "v", "output")} == {kind}
+    assert {types[f"blk.{n}.attn_norm.weight"] for n in (0, 1)} == {"F32"}
+
+
+# ---------------------------------------------------------------------------------------------- which model goes on
+def stages(root, dpo=None):
+    """The stage files of an SFT model, and of a DPO model with these facts; returns the models folder."""
+    models = root / "training" / "models" / "notes"
+    write_json(models / "sft" / "stage.json", {"base": "tiny"})
+    if dpo is not None:
+        facts = {"fingerprint": {"inputs": {"training/models/notes/sft": utils.digest(models / "sft")}}, **dpo}
+        write_json(models / "dpo" / "stage.json", facts)
+    return models
+
+
+@pytest.mark.parametrize(
+    ("dpo", "goes_on"),
+    [
+        (None, "sft"),
+        ({"kept": True}, "dpo"),
+        ({"kept": False}, "sft"),
+        ({"kept": False, "skipped": 3}, "sft"),
+        ({}, "sft"),
+    ],
+)
+def test_dpo_goes_on_only_when_it_was_kept(tmp_path, monkeypatch, dpo, goes_on):
+    monkeypatch.setattr(utils, "ROOT", tmp_path)
+    models = stages(tmp_path, dpo)
+    assert quantize.chosen("notes") == models / goes_on
+
+
+def test_dpo_of_an_older_sft_model_does_not_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(utils, "ROOT", tmp_path)
+    models = stages(tmp_path, {"kept": True})
+    write_json(models / "sft" / "stage.json", {"base": "another"})
+    assert quantize.chosen("notes") == models / "sft"
+
+
+def test_broken_record_of_dpo_does_not_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(utils, "ROOT", tmp_path)
+    models = stages(tmp_path, {"kept": True})
+    (models / "dpo" / "stage.json").write_text('{"kept": tr', encoding="utf-8")
+    assert quantize.chosen("notes") == models / "sft"
+
+
+def test_without_an_sft_model(project):
+    assert project.fails("quantize.py", "name=notes") == (
+        "quantize.py: no training/models/notes/sft/stage.json; run: just train-sft name=notes"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the file
+def test_contract_of_the_file(trained, tiny_base):
+    assert contract(trained.models() / F16) == {
+        "format": utils.FORMAT,
+        "name": "notes",
+        "schema": utils.load_yaml(trained.root / "schemas" / "notes.yaml"),
+        "prompt": read_json(trained.models() / "sft" / "prompt.json"),
+        "base": str(tiny_base),
+        "stage": "sft",
+    }
+
+
+def test_weights_of_the_file_are_the_merged_ones(trained):
+    import numpy as np
+    import torch
+
+    weights = base_model.load_tuned(trained.models() / "sft", torch.float32)[0].cpu().state_dict()
+    tensors = {t.name: t.data for t in gguf.GGUFReader(trained.models() / F16).tensors}
+    names = {f"blk.{n}.attn_v.weight": f"model.layers.{n}.self_attn.v_proj.weight" for n in (0, 1)}
+    names |= {f"blk.{n}.attn_output.weight": f"model.layers.{n}.self_attn.o_proj.weight" for n in (0, 1)}
+    names |= {"token_embd.weight": "model.embed_tokens.weight"}
+    for theirs, ours in names.items():
+        assert np.array_equal(tensors[theirs], weights[ours].to(torch.float16).numpy()), theirs
+
+
+def test_models_folder_holds_no_leftovers(trained):
+    assert {p.name for p in trained.models().iterdir()} == {"sft", "dpo", F16, "clitron-notes-f16.json"}
+
+
+def test_cut_file_is_one_line(trained, tmp_path, capsys):
+    whole = (trained.models() / F16).read_bytes()
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SystemExit):
+        contract(cut)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.partition(": ")[2] == f"{cut} is not a complete GGUF file; make it again with train-quantize"
+
+
+def test_second_run_has_nothing_to_do(trained):
+    done = trained.run("quantize.py", *trained.words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"quantize: training/models/notes/{F16} is up to date\n"
+
+
+def test_killed_run_leaves_the_old_file_and_the_next_one_works(copied, monkeypatch, capsys):
+    """The old file is out of date; a run for f16 is killed at work, then one for q8_0 succeeds."""
+    facts = read_json(copied.models() / "sft" / "stage.json")
+    write_json(copied.models() / "sft" / "stage.json", {**facts, "seconds": facts["seconds"] + 1})
+    old, work = copied.models() / F16, copied.models() / "gguf.partial"
+    before = old.read_bytes()
+
+    running = copied.start("quantize.py", "name=notes", "quant=f16")
+    until = time.monotonic() + 300
+    while not (work / "merged").exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    out, err = running.communicate()
+    assert running.returncode == -signal.SIGKILL, out + err
+    assert work.exists()
+    assert old.read_bytes() == before
+
+    monkeypatch.setattr(utils, "ROOT", copied.root)
+    quantize.main(["name=notes", "quant=q8_0"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "quantize: name notes, model sft, quant q8_0"
+    assert re.fullmatch(
+        r"quantize: \d+ MB in \d+ s, training/models/notes/clitron-notes-q8_0\.gguf; next: just train-eval name=notes",
+        said[-1],
+    )
+    assert {p.name for p in copied.models().iterdir()} == {
+        "sft",
+        "dpo",
+        F16,
+        "clitron-notes-f16.json",
+        "clitron-notes-q8_0.gguf",
+        "clitron-notes-q8_0.json",
+    }
+    assert set(tensor_types(copied.models() / "clitron-notes-q8_0.gguf").values()) == {"Q8_0", "F32"}
+    assert old.read_bytes() == before

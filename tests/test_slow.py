@@ -1,0 +1,165 @@
+"""The whole way on the bundled base: `notes` is trained for real, and the GGUF must answer like the model it was made from."""
+
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import base_model
+import prompt
+import pytest
+import quantize
+import sft
+import torch
+import utils
+from conftest import ROOT, Project
+from tiny import NOTES, command, greedy, overfit, row
+from utils import read_json, read_jsonl
+
+pytestmark = pytest.mark.slow
+
+NUM = 60
+ROWS = 20  # compared between the checkpoint and its GGUF
+STAGES = ("plan", "generate", "sft", "gen_prefs", "dpo", "quantize", "eval")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A Project after `just train` on the bundled base; without just, after its scripts one by one."""
+    project = Project(tmp_path_factory.mktemp("real"))
+    words = ["name=notes", f"num={NUM}", "quant=f16", "base=bundled"]
+    words += ["sft.training.num_train_epochs=1", "dpo.model.max_pairs=16"]
+    if shutil.which("just") and Path(sys.prefix) == ROOT / ".venv":
+        recipe = ["just", "--justfile", str(ROOT / "justfile"), "train", *words]
+        done = subprocess.run(recipe, env=project.env, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stdout + done.stderr
+        project.log = done.stdout
+    else:
+        project.log = ""
+        for stage in STAGES:
+            done = project.run(f"{stage}.py", *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+            project.log += done.stdout
+    project.words = words
+    return project
+
+
+@pytest.fixture(scope="module")
+def merged(real):
+    """(model, tokenizer) of the stage that went into the GGUF, adapters merged, in float32."""
+    stage = read_json(real.models() / "clitron-notes-f16.json")["stage"]
+    model, tokenizer = base_model.load_tuned(real.models() / stage, torch.float32)
+    return model.eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def interpreter(real):
+    from interpreter import Interpreter
+
+    return Interpreter(real.models() / "clitron-notes-f16.gguf")
+
+
+@pytest.fixture(scope="module")
+def rows(real):
+    """ROWS rows: the held-out ones first."""
+    found = read_jsonl(real.data() / "train_val.jsonl") + read_jsonl(real.data() / "train.jsonl")
+    assert len(found) == NUM
+    return found[:ROWS]
+
+
+def mean_loss(model, tokenizer, real):
+    """Cross-entropy per answer token on the held-out rows, by transformers."""
+    frame = read_json(real.models() / "sft" / "prompt.json")
+    encoded, _ = sft.encode_rows(read_jsonl(real.data() / "train_val.jsonl"), tokenizer, frame, 512)
+    total = count = 0
+    for r in encoded:
+        ids, labels = (torch.tensor([r[k]], device=model.device) for k in ("input_ids", "labels"))
+        with torch.inference_mode():
+            loss = model(input_ids=ids, labels=labels).loss.item()
+        n = int((labels != -100).sum())
+        total, count = total + n * loss, count + n
+    return total / count
+
+
+def test_every_stage_speaks_in_order(real):
+    spoken = [line.partition(":")[0] for line in real.log.splitlines() if re.match(r"[a-z_]+: ", line)]
+    order = [s for n, s in enumerate(spoken) if s not in spoken[:n] and s in STAGES]
+    assert order[-6:] == ["generate", "sft", "gen_prefs", "dpo", "quantize", "eval"]
+
+
+def test_data_has_the_size_that_was_asked_for(real):
+    counts = [len(read_jsonl(real.data() / f)) for f in ("train.jsonl", "train_val.jsonl")]
+    assert counts == [NUM - NUM // 10, NUM // 10]
+
+
+def test_validation_loss_fell(real):
+    """Against the bundled base before training, scored on the same labels."""
+    model, tokenizer = base_model.load(base_model.BUNDLED, torch.float32, train=False)
+    (after,) = read_json(real.models() / "sft" / "stage.json")["validation_loss"]
+    assert after < mean_loss(model, tokenizer, real) / 2
+
+
+def test_training_loss_fell(real):
+    losses = [line["loss"] for line in read_jsonl(real.models() / "sft" / "log.jsonl") if "loss" in line]
+    assert all(math.isfinite(x) for x in losses)
+    assert losses[-1] < losses[0] or len(losses) == 1
+
+
+def test_prompts_have_the_same_tokens(interpreter, merged, rows):
+    for case in rows:
+        ids, _ = prompt.encode(merged[1], interpreter.frame, case)
+        assert interpreter.prompt_tokens(case["instruction"], case["context"]) == ids
+
+
+def test_gguf_answers_like_the_merged_checkpoint(interpreter, merged, rows):
+    answers = [
+        (
+            case["instruction"],
+            greedy(*merged, interpreter.frame, case, most=400),
+            interpreter.complete(case["instruction"], case["context"], constrained=False),
+        )
+        for case in rows
+    ]
+    assert len(answers) == ROWS
+    assert [a for a in answers if a[1] != a[2]] == []
+    assert len({a[2] for a in answers}) >= ROWS // 4  # the model has learned more than one answer
+
+
+def test_constrained_answers_are_all_valid(real):
+    result = read_json(real.models() / "evaluation.json")
+    assert result["n"] == NUM // 10
+    for share in ("json_valid", "schema_valid"):
+        found = {k: result["scores"][share][k] for k in ("share", "hits", "n")}
+        assert found == {"share": 1.0, "hits": NUM // 10, "n": NUM // 10}, share
+
+
+def test_perplexity_agrees_with_the_checkpoint(real, merged):
+    result = read_json(real.models() / "evaluation.json")
+    assert result["perplexity"] == pytest.approx(math.exp(mean_loss(*merged, real)), rel=0.02)
+
+
+def test_second_run_of_every_stage_has_nothing_to_do(real):
+    for stage in STAGES[1:-1]:
+        done = real.run(f"{stage}.py", *real.words)
+        assert (done.returncode, done.stderr) == (0, "")
+        (line,) = done.stdout.splitlines()
+        assert line.startswith(f"{stage}: ") and " is up to date" in line
+
+
+def test_letters_that_take_several_tokens_come_out_whole(tiny_base, tmp_path):
+    """A tiny model that knows an answer full of emoji by heart, as a GGUF."""
+    from interpreter import Interpreter
+
+    case = row("note down 🎉 für 明天", command("add", text="🎉 für 明天"))
+    model, tokenizer, frame = overfit(tiny_base, [case])
+    assert greedy(model, tokenizer, frame, case) == case["output"]
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    quantize.convert(tmp_path / "model", tmp_path / "plain.gguf")
+    facts = {"format": utils.FORMAT, "name": "notes", "schema": NOTES.raw, "prompt": frame, "base": "", "stage": "sft"}
+    quantize.write_contract(tmp_path / "plain.gguf", tmp_path / "f16.gguf", facts)
+    interpreter = Interpreter(tmp_path / "f16.gguf")
+    assert interpreter.complete(case["instruction"], None, constrained=False) == case["output"]
+    assert interpreter.interpret(case["instruction"])["args"] == {"text": "🎉 für 明天"}

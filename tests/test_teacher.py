@@ -1,0 +1,351 @@
+"""The bundled teacher: its rows are right, spread as asked, split by frame, and the same for the same seed."""
+
+import json
+import random
+from types import SimpleNamespace
+
+import generate
+import phrasebook
+import pytest
+import rows
+import schema as cli_schema
+import utils
+from rows import flatten
+from teacher import Said, Teacher, freeze, nest, tidy
+
+NUM = 300
+
+
+def drawn(name, num, seed, path):
+    """What a run of generate draws in this process: the schema, the teacher, and its rows with where they come from."""
+    schema = cli_schema.load(name)
+    teacher = Teacher(schema, name, seed)
+    progress = utils.Progress(path, {"seed": seed}, "")
+    generate.draw_rows(teacher, schema, num, progress)
+    progress.file.close()
+    return SimpleNamespace(name=name, schema=schema, teacher=teacher, rows=progress.records)
+
+
+@pytest.fixture(scope="module", params=["gh", "notes"])
+def run(request, tmp_path_factory):
+    return drawn(request.param, NUM, 0, tmp_path_factory.mktemp("teacher") / "progress.jsonl")
+
+
+@pytest.fixture(scope="module")
+def gh():
+    schema = cli_schema.load("gh")
+    return SimpleNamespace(schema=schema, teacher=Teacher(schema, "gh", 0))
+
+
+def frames_of(book):
+    """Every frame, question and option phrase of a phrasebook by its id."""
+    groups = (book.frames, book.clarify, book.options)
+    return {f.id: f for group in groups for lines in group.values() for f in lines}
+
+
+def commands(run):
+    """(drawn row, answer, subcommand) of every row whose answer is a command."""
+    for d in run.rows:
+        answer = json.loads(d["row"]["output"])
+        if answer["type"] == "command":
+            yield d, answer, run.schema.by_key[answer["command"], answer["subcommand"]]
+
+
+def parts_of(d, known):
+    """The frame of a row and the option phrases that were said with it."""
+    phrases = [known[choice] for key, choice in d["used"] if key[0] == "phrase"]
+    return [known[d["frame"]], *phrases]
+
+
+# ------------------------------------------------------------------------------------------------------- whole runs
+def test_no_row_has_a_fault(run):
+    assert [f for d in run.rows for f in rows.row_faults(d["row"], run.schema)] == []
+    assert len(run.rows) == NUM
+
+
+def test_every_output_is_in_canonical_form(run):
+    for d in run.rows:
+        output = d["row"]["output"]
+        assert rows.dumps(rows.canonical(json.loads(output), run.schema)) == output
+
+
+def test_the_shares_are_60_20_20(run):
+    kinds = {kind: sum(d["kind"] == kind for d in run.rows) for kind in ("ctx", "noctx", "ask")}
+    assert sum(kinds.values()) == NUM
+    for kind, share in (("ctx", 180), ("noctx", 60), ("ask", 60)):
+        assert abs(kinds[kind] - share) <= 1, kinds
+    types = [json.loads(d["row"]["output"])["type"] for d in run.rows]
+    assert types.count("clarification") == kinds["ask"]
+
+
+def test_one_row_in_ten_is_for_validation(run):
+    assert [d["split"] for d in run.rows] == (["train"] * 9 + ["val"]) * (NUM // 10)
+
+
+def test_a_row_without_context_has_none_and_never_points(run):
+    known = frames_of(run.teacher.book)
+    alone = [d for d in run.rows if d["kind"] == "noctx"]
+    assert {d["row"]["context"] for d in alone} == {None}
+    assert [d["frame"] for d in alone if known[d["frame"]].points or known[d["frame"]].missing] == []
+
+
+def test_all_seven_kinds_of_questions_are_asked(run):
+    asked = [d for d in run.rows if d["kind"] == "ask"]
+    assert {d["category"] for d in asked} == set(rows.CATEGORIES)
+    for d in asked:
+        answer = json.loads(d["row"]["output"])
+        assert answer["confidence"] == rows.ASK_CONFIDENCE[d["category"]]
+        assert (answer["message"] == "What would you like to do?") == (d["category"] == "unclear")
+
+
+def test_every_subcommand_is_trained(run):
+    labels = {sub.label for d, _, sub in commands(run) if d["split"] == "train"}
+    assert labels == set(run.schema.by_label)
+
+
+def test_no_frame_pattern_or_instruction_is_on_both_sides_of_the_split(run):
+    known = frames_of(run.teacher.book)
+    for name, key in {
+        "frame": lambda d: d["frame"],
+        "pattern": lambda d: (d["frame"].partition(":")[0], known[d["frame"]].template or d["frame"]),
+        "instruction": lambda d: " ".join(d["row"]["instruction"].lower().split()),
+    }.items():
+        sides = {side: {key(d) for d in run.rows if d["split"] == side} for side in ("train", "val")}
+        assert len(sides["val"]) > 10, name
+        assert sides["train"] & sides["val"] == set(), name
+
+
+def test_every_text_argument_stands_verbatim_in_the_words_or_the_context(run):
+    checked = 0
+    for d, answer, sub in commands(run):
+        for name, value in answer["args"].items():
+            if sub.arg[name].type in ("string", "path") and value != "@me":
+                context = flatten(d["row"]["context"])
+                assert value in d["row"]["instruction"] or context.get(sub.arg[name].from_context) == value, d
+                checked += 1
+    assert checked > 50
+
+
+def test_arguments_come_from_what_was_said_and_from_the_fields_that_were_pointed_at(run):
+    known, pointed = frames_of(run.teacher.book), 0
+    for d, answer, sub in commands(run):
+        parts = parts_of(d, known)
+        spoken = {n for p in parts for n in phrasebook.names(p.node, "slot") | set(p.args)}
+        meant = {n for p in parts for n in (*p.points, *p.implies)}
+        assert set(answer["args"]) <= spoken | meant, d
+        assert set(answer["flags"]) == {n for p in parts for n in p.flags}, d
+        context = flatten(d["row"]["context"])
+        for name in meant & set(answer["args"]):
+            assert answer["args"][name] == context[sub.arg[name].from_context], d
+            pointed += 1
+        if d["kind"] == "ctx":
+            assert meant <= set(answer["args"]), d
+    assert pointed >= 10
+
+
+def test_context_that_nobody_pointed_at_is_there_and_changes_nothing(run):
+    known = frames_of(run.teacher.book)
+    idle = [
+        (d, answer)
+        for d, answer, _ in commands(run)
+        if d["row"]["context"] and not any(p.points or p.implies for p in parts_of(d, known))
+    ]
+    assert len(idle) > 50
+    for d, answer in idle:
+        given = {n for p in parts_of(d, known) for n in phrasebook.names(p.node, "slot") | set(p.args)}
+        assert set(answer["args"]) <= given, d
+
+
+def test_a_pointing_frame_becomes_a_question_exactly_where_the_field_is_missing(run):
+    known, asked, answered = frames_of(run.teacher.book), 0, 0
+    for d in run.rows:
+        frame = known[d["frame"]]
+        if not frame.points:
+            continue
+        source = run.schema.by_label[frame.label].arg[frame.points[0]].from_context
+        answer, context = json.loads(d["row"]["output"]), flatten(d["row"]["context"])
+        if d["category"] == "pronoun":
+            assert source not in context
+            words = frame.points[0].replace("_", " ")
+            assert answer == rows.clarification(run.schema, "pronoun", [frame.label], words)
+            asked += 1
+        else:
+            assert d["kind"] == "ctx"
+            assert answer["args"][frame.points[0]] == context[source]
+            answered += 1
+    assert asked >= 10
+    assert answered >= 10
+
+
+def test_contexts_are_full_partial_and_null(run):
+    sizes = [len(flatten(d["row"]["context"])) for d in run.rows]
+    every = len(run.schema.context)
+    assert set(sizes) == set(range(every + 1))
+    assert sizes.count(every) > 60
+    assert sizes.count(0) > 60
+    assert all(set(flatten(d["row"]["context"])) <= set(run.schema.context) for d in run.rows)
+    assert {} not in [d["row"]["context"] for d in run.rows]
+
+
+def test_numbers_are_written_in_many_forms(run):
+    forms = {"bare": 0, "#": 0, "word": 0}
+    for d, answer, sub in commands(run):
+        words = d["row"]["instruction"].lower()
+        for name, value in answer["args"].items():
+            if sub.arg[name].type != "integer":
+                continue
+            forms["#"] += f"#{value}" in words
+            forms["bare"] += f" {value}" in words
+            forms["word"] += value < 100 and rows.spell(value) in words.split()
+    assert min(forms.values()) >= 2, forms
+
+
+# ------------------------------------------------------------------------------------------------------------ seeds
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tmp_path):
+    first = drawn("notes", 100, 0, tmp_path / "a").rows
+    again = drawn("notes", 100, 0, tmp_path / "b").rows
+    other = drawn("notes", 100, 1, tmp_path / "c").rows
+    assert again == first
+    assert sum(a["row"] == b["row"] for a, b in zip(first, other, strict=True)) < 5
+
+
+def test_a_teacher_that_continues_makes_the_rows_it_would_have_made(tmp_path):
+    whole = drawn("notes", 230, 3, tmp_path / "whole").rows
+    for num in (130, 131, 200, 230):
+        part = drawn("notes", num, 3, tmp_path / "parts").rows
+        assert [d["row"] for d in part] == [d["row"] for d in whole[:num]]
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_the_split_of_frames_depends_on_the_seed(gh):
+    other = Teacher(gh.schema, "notes", 0)
+    other.book, other.seed = gh.teacher.book, 1
+    moved = [k for k, side in other.split_frames().items() if gh.teacher.split_of[k] != side]
+    assert len(moved) > 100
+    train, val = gh.teacher.capacity()
+    assert train + val == len(gh.teacher.split_of)
+    assert 0.07 < val / (train + val) < 0.13
+
+
+# --------------------------------------------------------------------------------------------------- single frames
+def say(gh, text, label):
+    """(frame, subcommand, Said) of a line that the phrasebook could have."""
+    frame = phrasebook.parse_line(text, 1, f"frames/{label}", label, {})
+    sub = gh.schema.by_label[label]
+    return frame, sub, gh.teacher.say(frame, sub, random.Random(1), 1)
+
+
+def resolved(gh, text, label, kind, category, seed=0):
+    frame, sub, said = say(gh, text, label)
+    return gh.teacher.resolve(said, frame, sub, kind, category, random.Random(seed))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pointing_words_take_the_value_of_the_context_or_ask(gh, seed):
+    context, answer = resolved(gh, "merge it => @number +squash", "pr merge", "ctx", "ctx", seed)
+    assert answer == rows.command(gh.schema.by_label["pr merge"], {"number": context["git.current_pr"]}, {"squash"})
+    context, answer = resolved(gh, "merge it => @number +squash", "pr merge", "ask", "pronoun", seed)
+    assert "git.current_pr" not in (context or {})
+    assert answer == rows.clarification(gh.schema, "pronoun", ["pr merge"], "number")
+    assert resolved(gh, "merge it => @number +squash", "pr merge", "noctx", "noctx", seed) is None
+
+
+def test_pointing_words_without_a_source_are_never_a_command(gh):
+    assert resolved(gh, "close it => @number", "issue close", "ctx", "ctx") is None
+    _, answer = resolved(gh, "close it => @number", "issue close", "ask", "pronoun")
+    assert answer == rows.clarification(gh.schema, "pronoun", ["issue close"], "number")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_implied_argument_is_filled_in_left_out_or_asked_for(gh, seed):
+    merge, checkout = gh.schema.by_label["pr merge"], gh.schema.by_label["pr checkout"]
+    context, answer = resolved(gh, "merge => ~number", "pr merge", "ctx", "ctx", seed)
+    assert answer == rows.command(merge, {"number": context["git.current_pr"]}, set())
+    assert resolved(gh, "merge => ~number", "pr merge", "noctx", "noctx", seed) == (
+        None,
+        rows.command(merge, {}, set()),
+    )
+    context, answer = resolved(gh, "check out => ~number", "pr checkout", "ctx", "ctx", seed)
+    assert answer == rows.command(checkout, {"number": context["git.current_pr"]}, set())
+    context, answer = resolved(gh, "check out => ~number", "pr checkout", "ask", "missing_arg", seed)
+    assert "git.current_pr" not in (context or {})
+    assert answer == rows.clarification(gh.schema, "missing_arg", ["pr checkout"], "number")
+
+
+def test_a_missing_argument_is_asked_for_by_its_name_in_words(gh):
+    assert resolved(gh, "rerun it => ?run_id", "run rerun", "ctx", "ctx") is None
+    assert resolved(gh, "rerun it => ?run_id", "run rerun", "noctx", "noctx") is None
+    _, answer = resolved(gh, "rerun it => ?run_id", "run rerun", "ask", "missing_arg")
+    assert answer["message"] == "Which run id should 'run rerun' use?"
+    assert answer["suggestions"] == [{"label": "run rerun", "command": "run", "subcommand": "rerun"}]
+
+
+def test_said_arguments_and_flags_go_into_the_answer_with_their_type(gh):
+    _, answer = resolved(gh, "five of mine => limit=5 author=@me +web", "pr list", "noctx", "noctx")
+    assert answer == rows.command(gh.schema.by_label["pr list"], {"limit": 5, "author": "@me"}, {"web"})
+
+
+def test_a_slot_is_said_and_meant(gh):
+    _, _, said = say(gh, "close issue {number} now", "issue close")
+    (before, _), (text, is_value), (after, _) = said.segments
+    assert (before, is_value, after) == ("close issue ", True, " now")
+    assert rows.said(said.args["number"], text)
+
+
+# --------------------------------------------------------------------------------------------------------- dressing
+SEGMENTS = [("merge the words  ", False), ("Fix  The Login, NOW", True), (" into", False), (" Main", True)]
+
+
+def test_dressing_changes_the_words_and_never_the_values(gh):
+    texts = set()
+    for seed in range(300):
+        text = gh.teacher.dress(Said(segments=list(SEGMENTS)), random.Random(seed), "ctx")
+        assert text.count("Fix  The Login, NOW") == 1
+        assert text.count(" Main") == 1
+        assert text == text.strip()
+        texts.add(text)
+    assert "merge the words Fix  The Login, NOW into Main" in texts
+    assert len(texts) > 60
+    assert any(t.startswith("Merge the words") for t in texts), "no sentence begins with a capital"
+    assert any(not t.endswith("Main") for t in texts), "nothing is ever put behind a request"
+    assert any("merge the words" not in t.lower() for t in texts), "nobody ever mistypes"
+
+
+def test_nothing_follows_free_text_that_has_no_end(gh):
+    segments = [("comment on 7 saying ", False), ("ship it", True)]
+    texts = {gh.teacher.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx") for s in range(200)}
+    assert {t[-8:] for t in texts} == {" ship it"}
+    assert len(texts) > 20
+
+
+def test_typing_errors_of_a_typo_question_are_those_of_its_line(gh):
+    segments = [("pull request chekcout something", False)]
+    for seed in range(200):
+        text = gh.teacher.dress(Said(segments=segments), random.Random(seed), "typo")
+        assert "pull request chekcout something" in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("segments", "text"),
+    [
+        ([("merge  it ", False), (" now", False)], "merge it now"),
+        ([("list ", False), ("  a  b ", True), (" , please", False)], "list   a  b , please"),
+        ([(" , so merge , it ?", False)], "so merge, it?"),
+        ([("merge ", False), ("", False), (" ,", False)], "merge"),
+        ([("see ", False), ("", True), ("a.b ,c", False)], "see a.b ,c"),
+    ],
+)
+def test_tidy_leaves_one_space_between_words_and_values_alone(segments, text):
+    assert "".join(t for t, _ in tidy(segments)) == text
+
+
+def test_nest_and_flatten_are_opposites():
+    flat = {"git.current_pr": 1, "git.repo.name": "x", "top": False}
+    assert nest(flat) == {"git": {"current_pr": 1, "repo": {"name": "x"}}, "top": False}
+    assert flatten(nest(flat)) == flat
+    assert nest(None) is None
+
+
+def test_freeze_turns_the_lists_of_json_into_tuples():
+    key = (("phrase", ("pr list", "web")), "x")
+    assert freeze(json.loads(json.dumps(key))) == key
