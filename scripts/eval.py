@@ -13,7 +13,7 @@ from pathlib import Path
 
 import scores
 import utils
-from utils import data_dir, display, fail, gguf_path, models_dir, need, write_jsonl
+from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
 
 PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
 
@@ -36,6 +36,8 @@ def read_cases(path):
             wanted = case["expected"] = scores.parse(wanted)
         if "expected" not in case:
             continue
+        if not isinstance(case.get("also", []), list):
+            fail(f"{where}: 'also' should be a list of answers")
         for want in [wanted, *case.get("also", [])]:
             complete = isinstance(want, dict) and (
                 want.get("type") == "clarification"
@@ -73,8 +75,8 @@ def perplexity(interpreter, cases):
 def main(argv):
     settings = utils.parse_settings(argv, needs_schema=False)
     name, quant = settings["name"], settings["quant"]
-    model = need(gguf_path(name, quant), "train-quantize", f"{name} quant={quant}" if quant != "q4_k_m" else name)
-    if settings["test"] and not Path(settings["test"]).exists():
+    model = need_gguf(name, quant)
+    if settings["test"] and not Path(settings["test"]).is_file():
         fail(f"test={settings['test']}: no such file")
     path = (
         Path(settings["test"]) if settings["test"] else need(data_dir(name) / "train_val.jsonl", "train-generate", name)

@@ -9,9 +9,7 @@ FREE = {
     "float": '"-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)?',
     "boolean": '("true" | "false")',
 }
-CHAR = (
-    'char ::= [^"\\\\\\x7F\\x00-\\x1F] | "\\\\" (["\\\\/bfnrt] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])'
-)
+CHAR = 'char ::= [^"\\\\\\x00-\\x1F] | "\\\\" (["\\\\/bfnrt] | "u" [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F])'
 
 
 def text(value):

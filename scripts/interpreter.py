@@ -19,7 +19,7 @@ from utils import FORMAT, display, fail
 
 LONGEST = 2000  # characters of a request that are read; people type about 50
 MOST_TOKENS = 400  # of an answer
-END = '"confidence": '  # the answer ends here: the number is computed, not generated
+END = b'"confidence": '  # the answer ends here: the number is computed, not generated
 
 
 def contract(path):
@@ -77,7 +77,7 @@ class Interpreter:
         """The JSON text of the answer. Without constraint it is what the model says, valid or not."""
         logits = self.feed(self.prompt_tokens(text, context))
         sampler = self.lib.llama_sampler_clone(self.grammar) if constrained else None
-        written, sure, deciding = "", 0.0, True
+        written, sure, deciding = b"", 0.0, True  # bytes: a letter may take several tokens
         try:
             for _ in range(MOST_TOKENS):
                 token = int(logits.argmax())
@@ -90,7 +90,7 @@ class Interpreter:
                 if sampler:
                     self.lib.llama_sampler_accept(sampler, token)
                 written += self.piece(token)
-                deciding = deciding and not written.startswith('{"type": "clarification"')
+                deciding = deciding and not written.startswith(b'{"type": "clarification"')
                 if constrained and written.endswith(END):
                     return self.close(written, math.exp(sure))
                 logits = self.feed([*self.cached, token])
@@ -98,18 +98,23 @@ class Interpreter:
             if sampler:
                 self.lib.llama_sampler_free(sampler)
         if not constrained:
-            return written
+            return written.decode("utf-8", "replace")
         return self.give_up()
 
     def close(self, written, probability):
         """The canonical text of an answer whose confidence is still open."""
-        answer = json.loads(f"{written}0}}")
+        try:
+            answer = json.loads((written + b"0}").decode())
+            dumps(answer).encode()
+        except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
+            return self.give_up()
         answer["confidence"] = round(probability, 3)
         if answer["type"] == "clarification":
             answer["suggestions"] = [
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
             ]
-        return dumps(canonical(answer, self.schema))
+        fit = canonical(answer, self.schema)
+        return dumps(fit) if fit else self.give_up()
 
     def give_up(self):
         """The answer to a request in which the model loses itself: a question, which is always valid."""
@@ -119,7 +124,11 @@ class Interpreter:
     def prompt_tokens(self, text, context):
         rendered = prompt.render(self.frame, text[:LONGEST], context)
         tokens = self.llm.tokenize(rendered.encode("utf-8", "replace"), add_bos=False, special=True)
-        return tokens[: self.llm.n_ctx() - MOST_TOKENS - 1]
+        room = self.llm.n_ctx() - MOST_TOKENS - 1
+        if len(tokens) <= room:
+            return tokens
+        start = self.llm.tokenize(self.frame["prefix"].encode(), add_bos=False, special=True)
+        return start + tokens[len(start) - room :]
 
     def feed(self, tokens):
         """Logits (numpy, n_vocab, valid until the next call) after these tokens; what is in the KV cache already is not computed again."""
@@ -150,7 +159,7 @@ class Interpreter:
         return out
 
     def piece(self, token):
-        return self.llm.detokenize([token], special=False).decode("utf-8", "replace")
+        return self.llm.detokenize([token], special=False)
 
     def allows(self, sampler, token):
         data = (self.lib.llama_token_data * 1)(self.lib.llama_token_data(token, 1.0, 0.0))
@@ -162,15 +171,16 @@ class Interpreter:
         """The likeliest token that the grammar allows: the hundred likeliest are tried before a mask over all is paid for."""
         import numpy as np
 
-        for token in np.argpartition(logits, -100)[-100:][np.argsort(-logits[np.argpartition(logits, -100)[-100:]])]:
+        likely = np.argpartition(logits, -100)[-100:]
+        for token in likely[np.argsort(-logits[likely])]:
             if self.allows(sampler, int(token)):
                 return int(token)
-        data = (self.lib.llama_token_data * self.n_vocab)(
-            *[self.lib.llama_token_data(i, float(x), 0.0) for i, x in enumerate(logits)]
-        )
+        every = np.zeros(self.n_vocab, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])  # llama_token_data
+        every["id"], every["logit"] = np.arange(self.n_vocab), logits
+        data = every.ctypes.data_as(ctypes.POINTER(self.lib.llama_token_data))
         array = self.lib.llama_token_data_array(data=data, size=self.n_vocab, selected=-1, sorted=False)
         self.lib.llama_sampler_apply(sampler, ctypes.byref(array))
-        return max(range(array.size), key=lambda i: array.data[i].logit)
+        return int(every["id"][every["logit"].argmax()])
 
 
 def log_sum(logits):

@@ -102,7 +102,7 @@ def mcnemar(a, b):
 def percentile(values, q):
     """The q-th percentile (nearest rank) of a list, or None when it is empty."""
     ordered = sorted(values)
-    return ordered[max(0, math.ceil(q / 100 * len(ordered)) - 1)] if ordered else None
+    return ordered[max(0, -(-q * len(ordered) // 100) - 1)] if ordered else None
 
 
 def table(judged, threshold=0.9):

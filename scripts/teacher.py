@@ -173,7 +173,7 @@ class Teacher:
         return 1 + 0.25 * (len(sub.args) + len(sub.flags)) if sub else 1
 
     # ----------------------------------------------------------------------------------------------------- saying
-    def say(self, frame, sub, rng, jitter, plain):
+    def say(self, frame, sub, rng, jitter, plain=False):
         """Draw alternations, options and values of a frame; None when two parts of it contradict each other."""
         said = Said(args={}, flags=set(frame.flags))
         self.take_effects(said, frame, sub)

@@ -216,8 +216,14 @@ def gguf_path(name, quant):
     return models_dir(name) / f"clitron-{name}-{quant}.gguf"
 
 
+def need_gguf(name, quant):
+    return need(
+        gguf_path(name, quant), "train-quantize", name if quant == DEFAULTS["quant"] else f"{name} quant={quant}"
+    )
+
+
 def need(path, recipe, name):
-    """The path, or one line that names the recipe which makes it."""
+    """The path, or one line that names the recipe which makes it; name may carry more settings."""
     if not path.exists():
         fail(f"no {display(path)}; run: just {recipe} name={name}")
     return path

@@ -2,16 +2,17 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import eval as evaluation
 import pytest
-import schema as cli_schema
 import scores
-from rows import answer_faults
+from conftest import ROOT
 
-NOTES = cli_schema.load("notes")
 LIST = {"type": "command", "command": "list", "subcommand": None, "args": {}, "flags": [], "confidence": 0.95}
 ASK = {"type": "clarification", "message": "Which one?", "suggestions": [], "confidence": 0.4}
+GIVEN_UP = '{"type": "clarification", "message": "What would you like to do?", "suggestions": [], "confidence": 0.0}'
 SHOULD = '\'expected\' should be an answer such as {"type": "command", "command": ..., "subcommand": ..., "args": {}, "flags": []}'
 
 
@@ -178,34 +179,53 @@ def test_the_gguf_is_all_that_an_evaluation_needs(project, trained, tmp_path):
     test, out = tmp_path / "my rows.jsonl", tmp_path / "deep" / "answers.jsonl"
     test.write_text(jsonl(*rows))
 
-    done = project.run("eval.py", "name=notes", "quant=f16", f"test={test}", f"out={out}")
+    done = evaluate(project, "name=notes", "quant=f16", f"test={test}", f"out={out}")
 
     assert (done.returncode, done.stderr) == (0, "")
-    outputs = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [list(o) for o in outputs] == [["output"]] * 3
-    answers = [json.loads(o["output"]) for o in outputs]
-    assert [answer_faults(a, NOTES) for a in answers] == [[], [], []]
+    assert out.read_text() == jsonl({"output": GIVEN_UP}) * 3
     report = json.loads((project.models() / "evaluation-my rows.json").read_text())
-    check_report(report, rows, outputs)
+    check_report(report, rows)
     check_terminal(done.stdout.splitlines(), report, test, out)
     assert sorted(p.name for p in project.models().iterdir()) == ["clitron-notes-f16.gguf", "evaluation-my rows.json"]
     assert not project.data().exists()
 
 
-def check_report(report, rows, outputs):
-    cases = [{**rows[0], "expected": LIST}, rows[2]]
-    judged = [scores.judge(c, outputs[i]["output"], NOTES) for c, i in zip(cases, (0, 2), strict=True)]
+def evaluate(project, *words):
+    """The stage as a process of its own in which every answer is given up: a random model would take its time."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import interpreter; interpreter.MOST_TOKENS = 4; "
+    )
+    code += "import eval; eval.main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, env=project.env, capture_output=True, text=True, timeout=600)
+
+
+def check_report(report, rows):
+    """The first row is answered wrongly, the second has no answer, of the third the other answer is given."""
+    shares = {name: (s["hits"], s["n"]) for name, s in report["scores"].items()}
+    assert shares == {
+        "exact_match": (1, 2),
+        "exact_match_ignoring_stated_defaults": (1, 2),
+        "type_accuracy": (1, 2),
+        "command_subcommand_accuracy": (0, 1),
+        "args_accuracy": (0, 1),
+        "flags_accuracy": (0, 1),
+        "exact_match_commands": (0, 1),
+        "clarification_precision": (1, 2),
+        "clarification_recall": (1, 1),
+        "json_valid": (2, 2),
+        "schema_valid": (2, 2),
+        "right_at_threshold": (0, 0),
+    }
+    first = rows[0]
+    wrong = {"instruction": first["instruction"], "context": None, "expected": LIST, "answer": json.loads(GIVEN_UP)}
+    assert report["mistakes"] == [wrong]
     assert report["model"] == "training/models/notes/clitron-notes-f16.gguf"
+    assert report["rows"] == "my rows.jsonl"
     assert report["n"] == 2
     assert report["latency_seconds"]["n"] == 3
     assert 0 < report["latency_seconds"]["p50"] <= report["latency_seconds"]["p99"]
-    assert report["scores"] == json.loads(json.dumps(scores.table(judged)))
-    assert report["scores"]["schema_valid"]["share"] == 1.0
-    assert report["perplexity"] > 1
-    wrong = [(c, i) for c, i, j in zip(cases, (0, 2), judged, strict=True) if not j["exact"]]
-    assert [m["instruction"] for m in report["mistakes"]] == [c["instruction"] for c, _ in wrong]
-    assert [m["answer"] for m in report["mistakes"]] == [json.loads(outputs[i]["output"]) for _, i in wrong]
-    assert [m["context"] for m in report["mistakes"]] == [c["context"] for c, _ in wrong]
+    assert report["perplexity"] > 1000  # the model is random
 
 
 def check_terminal(lines, report, test, out):
