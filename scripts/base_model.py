@@ -90,6 +90,7 @@ def unpacked():
     import shutil
 
     import torch
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -97,6 +98,9 @@ def unpacked():
     logging.set_verbosity_error()
     where = {"gguf_file": BUNDLED_GGUF.name}
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_GGUF.parent, **where)
+    # Reading a GGUF, transformers loses SmolLM2's splitting of digits; without it, its tokens are not llama.cpp's.
+    split = [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(split)
     model = AutoModelForCausalLM.from_pretrained(BUNDLED_GGUF.parent, dtype=torch.bfloat16, **where)
     model.hf_quantizer, model.is_quantized = (
         None,

@@ -56,11 +56,10 @@ def greedy_hits(model, tokenizer, frame, rows, batch=16):
         ids, spans = [], []
         for row in rows[start : start + batch]:
             prompt_ids, answer_ids = prompt.encode(tokenizer, frame, row)
-            part = (
-                len(tokenizer(deciding_part(row["output"]), add_special_tokens=False)["input_ids"]) - 1
-            )  # its last token may merge with what follows
+            part = len(deciding_part(row["output"]))
+            ends = next(k for k in range(len(answer_ids) + 1) if len(tokenizer.decode(answer_ids[:k])) >= part)
             ids.append(torch.tensor(prompt_ids + answer_ids))
-            spans.append((len(prompt_ids), len(prompt_ids) + part))
+            spans.append((len(prompt_ids), len(prompt_ids) + ends))
         padded = pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id).to(model.device)
         mask = pad_sequence([torch.ones_like(i) for i in ids], batch_first=True).to(model.device)
         with torch.inference_mode():

@@ -31,13 +31,11 @@ def plan(settings, base=None):
 
 
 def sample(model, tokenizer, prompts, seed):
-    """One answer a prompt, drawn from the model at temperature 1. Returns their texts."""
+    """One answer a prompt (lists of token ids), drawn from the model at temperature 1. Returns their texts."""
     import torch
 
     torch.manual_seed(seed)
-    batch = tokenizer(prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt").to(
-        model.device
-    )
+    batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
     with torch.inference_mode():
         out = model.generate(
             **batch,
@@ -93,12 +91,8 @@ def main(argv):
         if sum(len(r["pairs"]) for r in progress.records) >= most:
             break
         batch = order[start : start + BATCH]
-        answers = sample(
-            model,
-            tokenizer,
-            [prompt.render(frame, r["instruction"], r["context"]) for r in batch],
-            settings["seed"] + start,
-        )
+        prompts = [prompt.encode(tokenizer, frame, r)[0] for r in batch]
+        answers = sample(model, tokenizer, prompts, settings["seed"] + start)
         pairs = [pair_of(r, a, frame, schema) for r, a in zip(batch, answers, strict=True)]
         progress.save([{"pairs": [p for p in pairs if p], "tried": len(batch)}])
         bar.update(len(batch))

@@ -62,7 +62,7 @@ class Interpreter:
             fail(f"{display(Path(path))} cannot be loaded by llama.cpp; make it again with train-quantize")
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
-        self.eos = self.llm.tokenize(self.frame["eos"].encode(), add_bos=False, special=True)[-1]
+        self.eos = self.tokenize(self.frame["eos"], True)[-1]
         self.grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, gbnf(self.schema).encode(), b"root")
         if not self.grammar:
             fail(f"llama.cpp cannot read the grammar of {self.schema.cli}; that is a bug, please report it")
@@ -122,13 +122,14 @@ class Interpreter:
 
     # -------------------------------------------------------------------------------------------------------- tokens
     def prompt_tokens(self, text, context):
-        rendered = prompt.render(self.frame, text[:LONGEST], context)
-        tokens = self.llm.tokenize(rendered.encode("utf-8", "replace"), add_bos=False, special=True)
+        """Token ids of the prompt; of one that is too long, the constant start and the end (the request itself) are kept."""
+        start = self.tokenize(self.frame["prefix"], True)
+        tokens = prompt.prompt_ids(self.tokenize, self.frame, text[:LONGEST], context)
         room = self.llm.n_ctx() - MOST_TOKENS - 1
-        if len(tokens) <= room:
-            return tokens
-        start = self.llm.tokenize(self.frame["prefix"].encode(), add_bos=False, special=True)
-        return start + tokens[len(start) - room :]
+        return tokens if len(tokens) <= room else start + tokens[len(start) - room :]
+
+    def tokenize(self, text, special):
+        return self.llm.tokenize(text.encode("utf-8", "replace"), add_bos=False, special=special)
 
     def feed(self, tokens):
         """Logits (numpy, n_vocab, valid until the next call) after these tokens; what is in the KV cache already is not computed again."""
@@ -149,7 +150,7 @@ class Interpreter:
     def log_likelihoods(self, text, context, answer):
         """Natural log of the probability of each token of an answer (with EOS), given the request."""
         start = self.prompt_tokens(text, context)
-        wanted = [*self.llm.tokenize(answer.encode(), add_bos=False, special=False), self.eos]
+        wanted = [*self.tokenize(answer, False), self.eos]
         out = []
         logits = self.feed(start)
         for i, token in enumerate(wanted):

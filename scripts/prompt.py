@@ -41,12 +41,28 @@ def frame(tokenizer, schema):
 
 
 def render(frame, instruction, context):
-    """The whole prompt as text; the answer follows it directly. Tokenize it without adding special tokens."""
+    """The whole prompt as text; the answer follows it directly. For reading: tokens are made piece by piece, see prompt_ids."""
     return frame["prefix"] + user_text(instruction, context) + frame["suffix"]
+
+
+def prompt_ids(tokenize, frame, instruction, context):
+    """Token ids of a prompt. tokenize(text, special) gives ids without additions and reads control tokens only if special.
+
+    Control tokens come from the frame alone: in people's words `<filename>` or `<|im_end|>` is text.
+    """
+    words = user_text(instruction, context)
+    return tokenize(frame["prefix"], True) + tokenize(words, False) + tokenize(frame["suffix"], True)
+
+
+def hf(tokenizer):
+    """The `tokenize` of prompt_ids for a Hugging Face tokenizer."""
+    return lambda text, special: tokenizer(text, add_special_tokens=False, split_special_tokens=not special)[
+        "input_ids"
+    ]
 
 
 def encode(tokenizer, frame, row):
     """(prompt ids, answer ids with EOS) of a row. The answer is tokenized by itself, as generation will see it."""
-    prompt = tokenizer(render(frame, row["instruction"], row["context"]), add_special_tokens=False)["input_ids"]
-    answer = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
-    return prompt, [*answer, tokenizer.convert_tokens_to_ids(frame["eos"])]
+    tokenize = hf(tokenizer)
+    start = prompt_ids(tokenize, frame, row["instruction"], row["context"])
+    return start, [*tokenize(row["output"], False), tokenizer.convert_tokens_to_ids(frame["eos"])]

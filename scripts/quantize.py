@@ -6,6 +6,7 @@ Run     just train-quantize name=gh quant=q8_0
 """
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -91,6 +92,13 @@ def write_contract(plain, out, facts):
             sys.stderr = stderr
 
 
+@functools.cache  # llama.cpp keeps the address: a callback that Python has freed would crash the process later
+def silence():
+    import llama_cpp
+
+    return llama_cpp.llama_log_callback(lambda *_: None)
+
+
 def quantize(plain, out, quant):
     """float16 GGUF to the wanted type, with llama.cpp's quantizer."""
     import llama_cpp
@@ -99,8 +107,7 @@ def quantize(plain, out, quant):
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, prefix + quant.upper())
     params.nthread = os.cpu_count() or 1
-    silent = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(silent, None)
+    llama_cpp.llama_log_set(silence(), None)
     if llama_cpp.llama_model_quantize(str(plain).encode(), str(out).encode(), params):
         out.unlink(missing_ok=True)
         fail(

@@ -58,6 +58,8 @@ def main(argv):
     frame = prompt.frame(tokenizer, schema)
     longest = config["data"]["max_seq_length"]
     (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in rows)
+    if not train_rows or not val_rows:
+        fail(f"every row is longer than sft.data.max_seq_length={longest} tokens; raise it")
     if finetune.is_main():
         t = config["training"]
         utils.header(
