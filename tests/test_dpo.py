@@ -303,6 +303,7 @@ def test_deciding_part(output, part):
     assert output.startswith(part)
 
 
+@pytest.mark.slow
 def test_hits_agree_with_real_greedy_decoding(tiny_base):
     """A model that knows three rows by heart is asked for these and for near misses of every field."""
     raw = row("read 5 raw", command("read", "raw", number=5))

@@ -163,6 +163,7 @@ def test_second_run_has_nothing_to_do(trained):
     assert done.stdout == f"quantize: training/models/notes/{F16} is up to date\n"
 
 
+@pytest.mark.slow
 def test_killed_run_leaves_the_old_file_and_the_next_one_works(copied, monkeypatch, capsys):
     """The old file is out of date; a run for f16 is killed at work, then one for q8_0 succeeds."""
     facts = read_json(copied.models() / "sft" / "stage.json")

@@ -292,6 +292,7 @@ def test_no_row_short_enough_is_one_line(project, tiny_base, monkeypatch, capsys
 
 
 # ---------------------------------------------------------------------------------------------- kill and continue
+@pytest.mark.slow
 def test_killed_run_continues_and_ends_where_an_undisturbed_one_does(project, tiny_base, monkeypatch, capsys):
     give_data(project, train=ROWS * 4)
     words = [
@@ -383,7 +384,7 @@ def test_two_processes_train_one_adapter_with_the_same_loss(project, tiny_base):
 
     give_data(project)
     one, adapter = first_loss(8)
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     two, same = first_loss(4, *launcher)
     assert two == pytest.approx(one, abs=1e-2)
     assert set(same) == set(adapter)
