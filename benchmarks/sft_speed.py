@@ -1,6 +1,6 @@
 """How fast SFT is here, against TRL's plain SFTTrainer, in one run: same base, same rows, same number of steps.
 
-    .venv/bin/python benchmarks/sft_speed.py name=gh        (about 4 minutes on 2 cores; needs train-generate to have run)
+    .venv/bin/python benchmarks/sft_speed.py name=gh        (some 10 minutes on 2 cores; needs train-generate to have run)
 
 Prints tokens a second (padding not counted, first two steps left out) and the loss on 100 held-out rows after the same steps for
   trl-fp32   float32, gradient checkpointing: TRL's settings without mixed precision
