@@ -2,7 +2,7 @@
 
 import re
 
-from phrasebook import leaves, names, parse_text
+from phrasebook import leaves, parse_text
 from rows import spell
 from utils import SCHEMAS, load_yaml
 
@@ -142,6 +142,3 @@ def plural(word):
     if word.endswith(("s", "x", "ch", "sh")):
         return word if word.endswith("s") else word + "es"
     return word[:-1] + "ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else word + "s"
-
-
-__all__ = ["Lexicon", "names", "plural", "singular"]
