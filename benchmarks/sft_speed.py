@@ -79,6 +79,7 @@ def measure(label, rows, val, schema, config):
             callbacks=[clock],
         )
         if ours:
+            trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
             finetune.compute_in_bf16(trainer.model)
         counts = []
         collate = trainer.data_collator

@@ -1,258 +1,341 @@
 """Frames for a CLI without a phrasebook, composed from its schema and schemas/lexicon/: names, aliases, descriptions, values.
 
 Every frame is a line of the phrasebook's own notation, so the teacher expands it like a written one. A frame's `template` is the
-pattern it came from: the split keeps all frames of one pattern on one side. Imports no torch.
+pattern it came from: the split keeps all frames of one pattern on one side. reading.py says what the schema's words mean, speech.py
+names the parts of a sentence, descriptions.py and missing.py make frames of their own, options.py the phrases of optional
+arguments and flags, questions.py the questions back. Imports no torch.
 """
 
 import itertools
 import re
-from collections import Counter
+from dataclasses import replace
 
+import options
+import questions
+from descriptions import Descriptions
 from lexicon import plural, singular
-from phrasebook import Phrasebook, parse_line
+from missing import Missing
+from phrasebook import Phrasebook, parse_line, parse_text
+from reading import a, claims, gerund, kind_text, names_of, read, safe, settle, short_forms, spaced
+from speech import Form
 from utils import SCHEMAS, load_yaml
 
-SPECIAL = re.compile(r"([\\(){}\[\]|$])")
-GENERIC = {"name", "id", "number", "key", "title"}  # arguments that need no word of their own in front
+VERBS = 7  # of a subcommand in its plainest pattern, one frame or more each
 
 
 def phrasebook(schema, lexicon):
     words = load_yaml(SCHEMAS / "lexicon" / "composing.yaml")
     book = Phrasebook({}, {}, {}, {})
-    said = {s.label: spoken(s, schema, lexicon) for s in schema.subcommands}
-    owners = Counter(v for verbs, _ in said.values() for v in set(verbs))
-    for sub in schema.subcommands:
-        verbs, nouns = said[sub.label]
-        # a verb that several subcommands share says too little by itself; the schema's own words always stay
-        own = {
-            spaced(w)
-            for w in (sub.name or sub.command, *sub.aliases, *(sub.command_aliases if sub.name is None else ()))
-        }
-        verbs = [v for v in verbs if v in own or owners[v] == 1] or verbs[:1]
-        book.frames[sub.label] = list(frames(sub, verbs, nouns, owners, words))
-        for arg in sub.args:
-            if not arg.required:
-                book.options[sub.label, arg.name] = lines(
-                    f"options/{sub.label}.{arg.name}", sub.label, optional(arg, words, schema)
-                )
-        for flag in sub.flags:
-            book.options[sub.label, f"+{flag.name}"] = lines(
-                f"options/{sub.label}.+{flag.name}", sub.label, flag_phrases(flag)
-            )
-    book.clarify = questions(schema, said, words)
+    readings = [read(sub, schema, lexicon, words) for sub in schema.subcommands]
+    meant = claims(readings)
+    settle(readings, words["needy"])
+    # the CLI's own verbs may begin a request, too; "log" does not where it is a thing to read
+    lexicon.first_words -= {x.split()[0] for r in readings for x in r.attrs}
+    lexicon.first_words |= {v.split()[0] for r in readings for v in r.verbs}
+    for r in readings:
+        label = r.sub.label
+        book.frames[label] = lines(f"frames/{label}", label, Frames(r, schema, lexicon, words).all())
+        for name, phrases in options.phrases(r, schema, lexicon, words).items():
+            book.options[label, name] = lines(f"options/{label}.{name}", label, [(None, p) for p in phrases])
+        for arg in r.sub.args:
+            book.values |= values(arg, r, lexicon, words)
+    asked = questions.questions(schema, readings, meant, lexicon, words)
+    book.clarify = {c: lines(f"clarify/{c}", "", found) for c, found in asked.items() if found}
     return book
 
 
 def lines(block, label, texts):
-    """Parsed lines of (template, text) pairs."""
+    """Parsed lines of (template, text) pairs, without repetitions."""
     out = {}
     for number, (template, text) in enumerate(texts, 1):
-        frame = parse_line(text, number, block, label, {})
-        out.setdefault(
-            frame.id, frame if template is None else frame.__class__(**{**frame.__dict__, "template": template})
-        )
+        frame = parse_line(re.sub(r"\s+", " ", text).strip(), number, block, label, {})
+        out.setdefault(frame.id, frame if template is None else replace(frame, template=template))
     return list(out.values())
 
 
-# --------------------------------------------------------------------------------------------------- words of a schema
-def spaced(name):
-    return re.sub(r"[-_.]+", " ", name).lower()
-
-
-def safe(text):
-    return SPECIAL.sub(r"\\\1", text)
-
-
-def spoken(sub, schema, lexicon):
-    """(verbs, nouns) of a subcommand: how one names the action and the thing it acts on."""
-    known = lexicon.verbs
-    name = spaced(sub.name or sub.command)
-    first = name.split()[0]
-    if sub.name is None:
-        verbs, nouns = [name, *map(spaced, sub.command_aliases)], object_nouns(sub, schema)
-    elif first not in known and sub.command in known:  # create namespace: the command is the verb
-        verbs = [spaced(sub.command), *map(spaced, sub.command_aliases)]
-        nouns = [name, *map(spaced, sub.aliases)]
-        first = spaced(sub.command).split()[0]
-    else:
-        verbs, nouns = [name, *map(spaced, sub.aliases)], [spaced(sub.command), *map(spaced, sub.command_aliases)]
-    verbs += [v for v in known.get(first, []) if v not in verbs]
-    return list(dict.fromkeys(verbs)), list(dict.fromkeys(nouns))
-
-
-def object_nouns(sub, schema):
-    """What a command without subcommands acts on: a thing of this CLI that its description names, or the noun of its first
-    required argument ("node" of drain), or of the context field it may come from; or nothing."""
-    things = {singular(schema.cli), *(spaced(f.rpartition(".")[2]).removeprefix("current ") for f in schema.context)}
-    for word in re.findall(r"[a-z]+", sub.description.lower()):
-        if singular(word) in things:
-            return [singular(word)]
-    for arg in sub.args:
-        if arg.required and arg.type != "enum" and arg.name not in GENERIC:
-            return [spaced(arg.name)]
-    if sub.args and sub.args[0].from_context:
-        return [spaced(sub.args[0].from_context.rpartition(".")[2]).removeprefix("current ")]
-    return []
-
-
-# -------------------------------------------------------------------------------------------------------------- frames
-def required_text(sub, words):
-    """Ways to say all required arguments: texts with slots, such as "{name} to {replicas}"."""
-    ways = []
-    required = [a for a in sub.args if a.required]
-    for k in range(4):
-        parts = []
-        for position, arg in enumerate(required):
-            slot = f"{{{arg.name}}}"
-            intros = [p.replace("{}", slot) for p in words["prepositions"].get(arg.name, [])]
-            direct = arg.name in GENERIC or position == 0 or arg.type == "enum"
-            choices = (
-                ([slot] if direct else [])
-                + intros
-                + (
-                    []
-                    if direct and position == 0
-                    else [f"{spaced(arg.name)} {slot}", f"with {spaced(arg.name)} {slot}"]
-                )
-            )
-            parts.append(choices[k % len(choices)])
-        ways.append(" ".join(parts))
-    return list(dict.fromkeys(ways))
-
-
-def frames(sub, verbs, nouns, owners, words):
-    """The frames of one subcommand from the patterns of composing.yaml."""
-    required = [a for a in sub.args if a.required]
-    pointed = next((a for a in sub.args if a.from_context or a.required), None)
-    sources = {
-        "noun": [safe(singular(n)) for n in nouns] or [""],
-        "nouns": [safe(plural(n)) for n in nouns] or [""],
-        "verb": [safe(v) for v in verbs],
-        "says": [safe(sub.description[:1].lower() + sub.description[1:])] if sub.description else [],
-    }
-    many = spaced(sub.name or sub.command).split()[0] in words["many"] or verbs[0] in words["many"]
-    groups = [
-        "one",
-        *(["many"] if many and not required else []),
-        *(["bare"] if any(owners[v] == 1 for v in verbs) else []),
-    ]
-    out = []
-
-    def add(pattern, texts):
-        for text in texts:
-            out.append((pattern, re.sub(r"\s+", " ", text).strip()))
-
-    for group in groups:
-        for pattern in words["patterns"][group]:
-            for way in required_text(sub, words):
-                add(pattern, fill(pattern.replace("{args}", way) + " [*]", sources))
-    for arg in required:
-        others = " ".join(f"{{{a.name}}}" for a in required if a is not arg and a.type == "enum")
-        for pattern in words["patterns"]["missing"]:
-            left = " ".join(f"?{a.name}" for a in required if f"{{{a.name}}}" not in others)
-            add(pattern, (f"{t} => {left}" for t in fill(pattern.replace("{args}", others), sources)))
-    if pointed:
-        rest = " ".join(f"{{{a.name}}}" for a in required if a is not pointed)
-        thing = (
-            [spaced(pointed.from_context.rpartition(".")[2]).removeprefix("current ")]
-            if pointed.from_context
-            else nouns or [spaced(pointed.name)]
-        )
-        for pattern in words["patterns"]["pointing"]:
-            near = {**sources, "noun": [safe(singular(t)) for t in thing]}
-            add(pattern, (f"{t} [*] => @{pointed.name}" for t in fill(pattern.replace("{args}", rest), near)))
-    return lines(f"frames/{sub.label}", sub.label, out)
-
-
-def fill(pattern, sources):
-    """All texts of a pattern: <verb>, <noun>, <nouns>, <says> stand for an alternation of the schema's words."""
-    for name, found in sources.items():
-        if f"<{name}>" in pattern:
-            if not found:
-                return
-            pattern = pattern.replace(f"<{name}>", f"({'|'.join(found)})" if len(found) > 1 else found[0])
-    yield pattern
-
-
-def optional(arg, words, schema):
-    """Phrases of an optional argument, as (None, text)."""
-    slot, name = f"{{{arg.name}}}", safe(spaced(arg.name))
-    out = [
-        f"with {name} {slot}",
-        f"{name} {slot}",
-        f", {name} {slot}",
-        f"--{safe(arg.name)} {slot}",
-        f"and {name} {slot}",
-    ]
-    out += [p.replace("{}", slot) for p in words["prepositions"].get(arg.name, [])]
-    out += [f"{safe(n)} {slot}" for n in arg.natural_language]
+def values(arg, r, lexicon, words):
+    """{"<label>.<arg>": how its values are said}, where the argument's own name and type would not tell."""
+    key = f"{r.sub.label}.{arg.name}"
+    if arg is r.kind:
+        texts = kind_text(arg, lexicon, many=r.style == "many")
+        return {key: {value: parse_text(text, {}) for value, text in texts.items()}}
     if arg.type == "enum":
-        out += [f"as {slot}", f", {slot}", f"{slot} only"]
-    if arg.type == "integer":
-        out += [f"with {slot} {name}"]
-    if arg.from_context:
-        thing = safe(spaced(arg.from_context.rpartition(".")[2]).removeprefix("current "))
-        out += [
-            f"in this {thing} => @{arg.name}",
-            f"of the current {thing} => @{arg.name}",
-            f", {thing} as here => @{arg.name}",
+        known = {v: lexicon.values[v] for v in arg.values if v in lexicon.values}
+        return (
+            {key: {v: parse_text(f"({'|'.join(map(safe, said))})", {}) for v, said in known.items()}} if known else {}
+        )
+    kind = lexicon.shape(arg.examples)
+    vague = arg.name in (*words["generic"], *words["roles"])
+    if kind is None and vague and arg.type in ("string", "path"):
+        found = [lexicon.guess(n, "string") for n in names_of(arg, words, with_source=not r.kind)]
+        kind = next((k for k in found if k != "word"), None)
+    return {key: kind} if kind else {}
+
+
+class Frames(Descriptions, Missing):
+    """The frames of one subcommand."""
+
+    def all(self):
+        r = self.r
+        if r.style in ("create", "write", "seek", "value"):
+            self.content()
+        elif r.target or r.rest or r.kind:
+            self.acting()
+        else:
+            self.without_target()
+        if r.style == "many" or (r.target and not r.target.required and not self.r.kind and r.style == "attr"):
+            self.many()
+        self.says()
+        self.typed()
+        self.missing()
+        self.questions()
+        return self.out
+
+    def acting(self):
+        """A verb or something to read, and its target."""
+        r = self.r
+        near = self.pointing()
+        # one thing is shown, not listed
+        verbs = [v for v in self.verbs(full=True) if r.style != "many" or v not in ("list", "ls", "list all")]
+        for verb in verbs[:VERBS]:
+            given, absent = self.given(), self.absent()
+            forms = [f for f in given if f.full or verb in r.alone]
+            short = [f for f in forms if not f.full] + self.pick([f for f in forms if f.full], 2)
+            for text in self.orders(verb):
+                name = f"<v> <t> <r>: {verb}"
+                for form in short:
+                    self.add(name, self.fill(text, form, self.rest(literal=True)), form.effects)
+                for form in self.pick([f for f in near if f.full or verb in r.alone], 2 if r.thing else 1):
+                    rest = self.rest(literal=not form.full)  # "expose the pod web" would name a pod
+                    self.add(name, self.fill(text, form, rest), form.effects, extra=0)
+                for form in self.pick([f for f in absent if f.full or verb in r.alone], 1):
+                    self.add(name, self.fill(text, form, self.rest()), form.effects, extra=0)
+        spoken = {full: [v for v in self.spoken(full) if v in verbs] for full in (True, False)}
+        texts = [(p, p) for p in self.patterns["act"]] if spoken[True] else []
+        texts += self.reading_texts()
+        texts += [(p, p) for p in self.sayings()]
+        for arg in r.rest:
+            slot = f"{{{arg.name}}}"
+            if len(r.rest) == 1:
+                texts += [(p, p.replace("{}", slot)) for p in self.words["rest_first"].get(arg.name, [])]
+        for template, text in texts:
+            self.spread(template, text, spoken, self.given(), near, self.absent())
+        apart = {full: [v for v in vs if v.split()[-1] not in self.words["particles"]] for full, vs in spoken.items()}
+        for text in self.patterns["once"] if apart[True] else []:
+            given = self.given()
+            self.spread(text, text, apart, [f for f in given if f.full] or given, [], [])
+        for arg in self.places():
+            for p in options.prepositions(arg, self.words)[:1]:
+                front = p.replace("{}", f"{{{arg.name}}}")
+                self.spread("in front", f"{front}(,|) <v> <t> <r>", spoken, self.given(), near[:1], [])
+
+    def orders(self, verb):
+        """A verb and its target, also apart: "mark X as done", "roll X back"."""
+        first, _, last = verb.rpartition(" ")
+        splits = verb.split()[0] in self.words["splits"] and re.fullmatch(r"\S+ (as )?\S+", verb)
+        if splits and last not in self.words["particles"]:
+            start, _, tail = verb.partition(" ")
+            return [f"{start} <t> {safe(tail)} <r>"]
+        if self.runs() and (verb in self.words["object_is_rest"] or last in ("in", "on", "inside")):
+            start, place = (first, last) if first and last in ("in", "on", "inside") else (verb, "(in|inside|on)")
+            return [f"{safe(start)} {self.ways[0]} {place} <t>"]
+        apart = first and last in self.words["particles"] and not self.r.rest and self.r.style == "act"
+        return [f"{safe(verb)} <t> <r>", *([f"{safe(first)} <t> {last} <r>"] if apart else [])]
+
+    def spread(self, template, text, spoken, given, near, absent):
+        """Frames of one text: two given targets, one that is pointed at, one that is missing."""
+        short = "<v>" in text or "<ving>" in text
+
+        def put(form, extra=None):
+            verbs = spoken[form.full]
+            if short and not verbs:
+                return
+            filled = self.fill(text, form, self.rest()).replace("<v>", self.either(verbs[:4]))
+            self.add(template, filled.replace("<ving>", self.either(map(gerund, verbs[:3]))), form.effects, extra)
+
+        # "usage of": of pods or of nodes?
+        named = not self.clear or any(x in text for x in self.r.attrs if x not in self.r.alone)
+        if not short and not re.search("(of|for|from)[)]? <t>", text):
+            given = [f for f in given if "{" in f.text]  # "how busy is {name}" but not "is all nodes"
+        simple = [f for f in given if not f.full and (spoken[False] if short else not named)]
+        for form in [*self.pick(simple, 1), *self.pick([f for f in given if f.full], 1)]:
+            put(form)
+        usable = [f for f in near if f.full or (spoken[False] if short else not named)]
+        for form in self.pick(usable, 1):
+            put(form, 0)
+        for form in self.pick([f for f in absent if f.full], 0 if template.startswith("<a> <t>") else 1):
+            put(form, 0)
+
+    def reading_texts(self):
+        """(template, text) for what is read: "logs of <t>", "show me the logs of <t>"."""
+        out = []
+        for attr in self.r.attrs[:5]:
+            short = safe(attr)
+            out += [(f"<a> <t>: {attr}", f"{short} <t> <r>"), (f"<a> of <t>: {attr}", f"{short} (of|for|from) <t> <r>")]
+        names = [x for x in self.r.attrs if " " not in x or not self.r.verbs]
+        names = [x for x in names if x.split()[0] not in ("my", "our", "all", "the", "now")][:4]
+        if names:
+            many = names[0].endswith("s") and not names[0].endswith(("ss", "us"))
+            same = [n for n in names if n.endswith("s") == names[0].endswith("s")]
+            texts = self.patterns["attrs" if many else "attr"]
+            out += [(p, p.replace("<a>", self.either(same))) for p in texts]
+        return out
+
+    def sayings(self):
+        for names, texts in self.words["sayings"].items():
+            if {self.r.base, *self.r.attrs, spaced(self.r.sub.name or self.r.sub.command)} & set(names.split()):
+                yield from (f"{text} <r>" for text in texts)
+
+    def places(self):
+        r = self.r
+        return [x for x in r.sub.args if not x.required and x.name in self.words["places"] and x is not r.target][:1]
+
+    def content(self):
+        """Something new with a name, or free text that is written down or looked for."""
+        r, verbs = self.r, self.spoken(True)
+        nouns = [safe(n) for n in r.nouns[:3]]
+        said = self.slot and [p.replace("{}", self.slot) for p in options.prepositions(r.target, self.words)]
+        for verb in self.verbs(full=r.style == "create")[:VERBS]:
+            if r.style == "value":
+                break
+            for text in self.orders(verb):
+                if r.style != "create" or not nouns:
+                    for way in self.ways[:2]:
+                        self.add(f"<v> {{t}}: {verb}", self.fill(text, Form(self.slot), way))
+                elif self.slot:
+                    for noun, way in zip(nouns, itertools.cycle(self.ways), strict=False):
+                        self.add(f"<v> <n> {{t}}: {verb}", self.fill(text, Form(f"{noun} {self.slot}"), way))
+                else:
+                    self.add(f"<v> <n>: {verb}", self.fill(text, Form(self.either(nouns)), self.rest()), extra=1)
+                    self.add(f"<v> a <n>: {verb}", self.fill(text, Form(f"a new {nouns[0]}"), self.rest()), extra=1)
+        if not nouns:
+            return
+        for text in self.patterns[r.style]:
+            if "{t}" in text and not self.slot:
+                text = text.replace("(called|named|) {t}", "").replace("{t}", "")
+                if "called" in text or not text.strip():
+                    continue
+            for verb in self.pick(verbs, 2) if "<v" in text else [""]:
+                for noun in self.pick(nouns, 1):
+                    filled = text.replace("<v>", safe(verb)).replace("<ving>", gerund(safe(verb)))
+                    filled = filled.replace("<an>", a(noun)).replace("<ns>", plural(noun)).replace("<n>", noun)
+                    filled = filled.replace("<said>", self.pick(said, 1)[0] if said else self.slot).replace(
+                        "{t}", self.slot
+                    )
+                    self.add(text, filled.replace("<r>", self.rest()))
+
+    def without_target(self):
+        """An action or something to read that needs nothing: "prune", "show the current context"."""
+        r = self.r
+        names = [x for x in r.attrs if x.split()[0] not in ("my", "our", "all", "the", "now")][:4]
+        for text in self.patterns["attr_alone"] if names else []:
+            self.add(text, text.replace("<a>", self.either(names)))
+        if r.attrs:
+            for attr in r.attrs[:4]:
+                self.add(f"<a>: {attr}", safe(attr))
+        if r.sub.name in ("on", "off"):
+            for noun in map(safe, r.group):
+                self.add("turn <n> on", f"(turn|switch) (the|my|) {noun} {r.sub.name}")
+                self.add("turn on <n>", f"(turn|switch|i want to turn) {r.sub.name} (the|my) {noun}")
+        if r.style != "many":
+            for verb in self.verbs(full=True)[:VERBS]:
+                if verb in r.alone or " " in verb:
+                    self.add(f"<v>: {verb}", safe(verb))
+                for noun in self.pick([n for n in r.nouns if n not in verb and (r.group or r.object_verbs)][:3], 2):
+                    for d in ("", "the ", "my "):
+                        self.add(f"<v> {d}<ns>: {verb}", f"{safe(verb)} {d}{plural(safe(noun))}")
+            spoken = [v for v in self.spoken(False) if v in r.alone]
+            for text in self.patterns["alone"][1:] if spoken else []:
+                verbs = self.either(spoken[:4])
+                self.add(text, text.replace("<v>", verbs).replace("<ving>", self.either(map(gerund, spoken[:3]))))
+
+    def many(self):
+        """Lists: all of them, by a noun or by the kind's values."""
+        r = self.r
+        all_is_a_value = any("all" in x.values for x in r.sub.args) or "all" in r.sub.flag
+        if r.kind:
+            found = [(safe(singular(spaced(v))), f"{r.kind.name}={v}") for v in r.kind.values]
+            for verb in self.verbs(full=True)[:VERBS]:
+                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}", extra=0)
+                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}", extra=1)
+        else:
+            found = [(safe(n), "") for n in r.nouns[:3]]
+        if not found:
+            return
+        verbs = [v for v in self.spoken(True) if not (all_is_a_value and "all" in v.split())] or [
+            "show",
+            "show me",
+            "list",
         ]
-    return [(None, t) for t in out]
+        for text in self.patterns["many"]:
+            template = text
+            if r.style == "attr":
+                text = text.replace("<ns>", f"<ns> {self.either(r.attrs[:2])}") if text.startswith("<v>") else ""
+            if all_is_a_value:
+                text = re.sub(r"\((?=[^()]*\ball\b)([^()]*)\)", without_all, text)
+            if not text or (all_is_a_value and re.search(r"\ball\b", text)):
+                continue
+            for noun, effects in self.pick(found, 3 if r.kind else 1):
+                if "<v>" not in text and noun not in r.lists:
+                    continue
+                filled = text.replace("<v>", self.either(verbs[:5])).replace("<ns>", plural(noun)).replace("<n>", noun)
+                self.add(template, filled, effects)
+        for noun, effects in self.pick(found, 4):
+            for attr in r.attrs[:3] if r.style != "many" or r.target else []:
+                self.add("<a> of <ns>", f"{safe(attr)} of (the|all|my|all the) {plural(noun)}", effects)
+                self.add("<n> <a>", f"{noun} {safe(attr)}", effects)
+            for arg in r.sub.args:
+                if arg.name in self.words["adjectives"] and arg.type == "enum":
+                    x = f"{{{arg.name}}}"
+                    self.add("<v> <adjective> <ns>", f"{self.either(verbs[:5])} {x} {plural(noun)}", effects)
+                    self.add(
+                        "which <adjective> <ns>", f"(which|what) {x} {plural(noun)} (are there|do i have)", effects
+                    )
+            for arg in self.places():
+                for p in options.prepositions(arg, self.words)[:2]:
+                    where = p.replace("{}", f"{{{arg.name}}}")
+                    self.add("<ns> in <place>", f"{plural(noun)} {where}", effects)
+                    self.add(
+                        "what <ns> in <place>", f"(what|which) {plural(noun)} (are|run|do we have) {where}", effects
+                    )
+
+    def typed(self):
+        """As one types it: "rollout restart web", "kubectl get pods"."""
+        given, group = self.given(), safe(self.r.words)
+        if self.r.style == "create" or not self.r.target:
+            given = [Form(self.slot)]
+        if self.r.kind and not self.r.target:
+            given = [Form(f"{{{self.r.kind.name}}}")]
+        if self.r.style == "many" and self.r.kind:
+            given = [Form(f"{{{self.r.kind.name}}}"), Form(f"{{{self.r.kind.name}}} {self.slot}")]
+        said = {*self.r.words.split(), "the", "all"}
+        simple = [f for f in given if not f.text or singular(f.text.split()[0]) not in said][:2]
+        if self.r.kind and self.r.style == "many":
+            for value in self.r.kind.values:
+                for form in short_forms(value, self.r.kind, self.lexicon)[0]:
+                    self.add(f"<words> {len(form)}", f"{group} {form}", f"{self.r.kind.name}={value}")
+        for text in self.patterns["typed"]:
+            for form in simple:
+                typed = text.replace("<words>", group).replace("<cli>", safe(self.schema.cli))
+                self.add(text, self.fill(typed, form, self.ways[0]), form.effects)
+
+    def questions(self):
+        """Questions that the schema's author gave as aliases: "which context"."""
+        for ask in self.r.asks:
+            if not self.r.target:
+                noun = ask.split()[-1]
+                for text in (
+                    "",
+                    " is it",
+                    " am i (in|on|using|working with)",
+                    " is (active|current|in use)",
+                    " are we (on|in)",
+                ):
+                    self.add(f"<ask>{text}", safe(ask) + text, extra=0)
+                self.add("what <n> is this", f"(what|which) {safe(noun)} is (this|that|it now)", extra=0)
 
 
-def flag_phrases(flag):
-    """Phrases of a flag from its name, short form, description and natural_language."""
-    name = safe(spaced(flag.name))
-    texts = [
-        f"--{safe(flag.name)}",
-        f", {name}",
-        f"with {name}",
-        *(safe(n) for n in flag.natural_language),
-        *(f", {safe(n)}" for n in flag.natural_language),
-    ]
-    if flag.short:
-        texts.append(f"-{safe(flag.short)}")
-    if flag.description:
-        clause = re.split(r"[,;.(]", flag.description)[0].strip()
-        texts += [f", {safe(clause[:1].lower() + clause[1:])}", f"and {safe(clause[:1].lower() + clause[1:])}"]
-    return [(None, f"{t} => +{flag.name}") for t in texts]
-
-
-# ----------------------------------------------------------------------------------------------------------- questions
-def questions(schema, said, words):
-    """Clarify lines by category, from the general lists and from verbs and names that several subcommands share."""
-    names = {spaced(n) for s in schema.subcommands for n in (s.command, s.name or s.command)} | {schema.cli}
-    out = {"ambiguous_command": [], "multiple": [], "typo": []}
-    for category in ("unclear", "off_topic"):
-        out[category] = [(t, t) for t in words[category] if not names & set(re.findall(r"[a-z]+", t.lower()))]
-    for subs in schema.commands.values():
-        if subs[0].name is None or len(subs) < 2:
-            continue
-        targets = ", ".join(s.label for s in subs[:3])
-        for alias in (subs[0].command, *subs[0].command_aliases):
-            out["ambiguous_command"] += [
-                (p, f"{p.replace('<noun>', safe(spaced(alias))).replace('<cli>', schema.cli)} => {targets}")
-                for p in words["ambiguous"]
-            ]
-    takers = {}
-    for label, (verbs, _) in said.items():
-        for verb in verbs:
-            takers.setdefault(verb, []).append(label)
-    for verb, labels in takers.items():
-        if len({schema.by_label[label].command for label in labels}) > 1:
-            out["multiple"] += [
-                (p, f"{p.replace('<verb>', safe(verb))} => {', '.join(labels[:4])}") for p in words["multiple"]
-            ]
-    pairs = [
-        (a, b) for subs in schema.commands.values() for a, b in itertools.combinations([s for s in subs if s.name], 2)
-    ]
-    pairs += [(a, b) for a, b in itertools.combinations([s for s in schema.subcommands if s.name is None], 2)]
-    for a, b in pairs:
-        x, y = (a.name, b.name) if a.name else (a.command, b.command)
-        noun = f"{a.command} " if a.name else ""
-        for blend in sorted(
-            {x[: len(x) // 2 + 1] + y[-(len(y) // 2) :], y[: len(y) // 2 + 1] + x[-(len(x) // 2) :]} - {x, y}
-        ):
-            for tail in words["typo_tails"]:
-                out["typo"].append((f"{blend}", f"{safe(noun + blend)} {tail} => {a.label}, {b.label}"))
-    return {category: lines(f"clarify/{category}", "", texts) for category, texts in out.items() if texts}
+def without_all(match):
+    """A group of alternatives without those that say "all"."""
+    kept = [b for b in match.group(1).split("|") if not re.search(r"\ball\b", b)]
+    return f"({'|'.join(kept)})" if kept else "all"

@@ -137,7 +137,7 @@ def main(argv):
             **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
             beta=t["beta"],
             loss_type=[t["loss_type"]],
-            pad_to_multiple_of=16,
+            pad_to_multiple_of=finetune.padding(model.dtype),
         ),
         train_dataset=Dataset.from_list(encode_pairs(pairs, tokenizer, frame)),
         processing_class=tokenizer,

@@ -71,6 +71,13 @@ def arguments(config, folder, rows, seed, dtype):
     }
 
 
+def padding(dtype):
+    """Rows are padded to a multiple of this: on a CPU every new shape costs a new bfloat16 kernel and the memory that it keeps."""
+    import torch
+
+    return 16 if dtype == torch.bfloat16 else None
+
+
 def compute_in_bf16(model):
     """LoRA layers keep their weights in float32 and multiply in bfloat16 under autocast: 1.4 times the speed of PEFT's
     default on a CPU, which casts every activation to float32 first."""
@@ -82,32 +89,50 @@ def compute_in_bf16(model):
 
 
 def sft_trainer():
-    """TRL's SFTTrainer, except that logits are computed where there is a label and nowhere else.
+    """TRL's SFTTrainer, except that nothing is computed twice or for nothing. The loss is the same: the mean over all labels of
+    the global batch, as in transformers.
 
-    Half of a row is prompt and the vocabulary is a fifth of the bundled model, so this alone is a seventh of the time. (TRL
-    does the same with its Triton kernel on CUDA, but scores every position elsewhere.) The loss is the mean over all labels
-    of the global batch, as in transformers. A function, because importing trl takes seconds.
+    Logits are computed where there is a label and nowhere else: half of a row is prompt and the vocabulary is a fifth of the
+    bundled model. (TRL does the same with its Triton kernel on CUDA, but scores every position elsewhere.) And the
+    `shared` first tokens, which are those of every row (template and system message), are computed once a batch: their keys and
+    values serve all rows, with gradients. A function, because importing trl takes seconds.
     """
     from types import MethodType
 
     import torch
     import torch.nn.functional as F
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
     from trl import SFTTrainer
 
-    def forward(self, *args, labels=None, num_items_in_batch=None, score_labels=False, **kwargs):
-        if not score_labels:
+    def hidden_states(self, input_ids, shared, **kwargs):
+        """Last hidden states of all but the shared tokens (batch, length - shared, width)."""
+        cache = DynamicCache(config=self.config) if shared else None
+        if not shared or any(
+            type(layer) is not DynamicLayer for layer in cache.layers
+        ):  # sliding windows, state spaces
+            return self.base_model(input_ids, use_cache=False, **kwargs).last_hidden_state[:, shared:]
+        self.base_model(input_ids[:1, :shared], past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(input_ids))
+        rest = self.base_model(input_ids[:, shared:], past_key_values=cache, use_cache=True, **kwargs)
+        return rest.last_hidden_state
+
+    def forward(self, *args, labels=None, num_items_in_batch=None, shared=None, **kwargs):
+        if shared is None:
             return self.full_forward(*args, labels=labels, **kwargs)
-        hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1].flatten(0, 1)
-        targets = labels[:, 1:].to(hidden.device).flatten()
+        hidden = hidden_states(self, shared=shared, **kwargs)[:, :-1].flatten(0, 1)
+        targets = labels[:, shared + 1 :].to(hidden.device).flatten()
         where = (targets != -100).nonzero().flatten()
         count = len(where) if num_items_in_batch is None else num_items_in_batch
-        # Up to a multiple of 128 with masked positions: on a CPU, every new shape costs a new bfloat16 kernel and its memory.
+        # Up to a multiple of 128 with masked positions: see padding().
         masked = (targets == -100).nonzero().flatten()[: -len(where) % 128]
         where = torch.cat([where, masked])
         logits = self.get_output_embeddings()(hidden[where]).float()
         return {"loss": F.cross_entropy(logits, targets[where], reduction="sum") / count}
 
     class ResponseTrainer(SFTTrainer):
+        shared = 0  # how many first tokens all rows have in common; set before training
+
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -115,7 +140,7 @@ def sft_trainer():
             inner.forward = MethodType(forward, inner)
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            out = model(**inputs, use_cache=False, score_labels=True, num_items_in_batch=num_items_in_batch)
+            out = model(**inputs, shared=self.shared, num_items_in_batch=num_items_in_batch)
             loss = out["loss"]
             if num_items_in_batch is not None and self.args.average_tokens_across_devices:
                 loss = loss * self.accelerator.num_processes

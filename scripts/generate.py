@@ -2,7 +2,7 @@
 
 Reads   schemas/<name>.yaml, schemas/phrases/<name>.yaml where there is one, schemas/lexicon/
 Writes  training/data/<name>/train.jsonl, train_val.jsonl (rows), frames.jsonl (where each row comes from, in the same order),
-        stage.json (settings); train_progress.jsonl while it runs
+        stage.json (settings), report.html and report.json (see data_report.py); train_progress.jsonl while it runs
 Run     just train-generate name=gh num=3000        (train-generate-force starts afresh)
 """
 
@@ -10,12 +10,13 @@ from collections import Counter
 
 import schema as cli_schema
 import utils
+from data_report import report
 from rows import Seen, row_faults
+from split_check import SPLITS, row_id
 from utils import SCHEMAS, data_dir, display, fail, write_jsonl
 
 BATCH = 100  # rows between two saves
 PATIENCE = 400  # candidates in a row without a new one before the teacher is said to be dry
-SPLITS = {"train": "train.jsonl", "val": "train_val.jsonl"}
 
 
 def wanted(settings):
@@ -106,21 +107,6 @@ def tuple_of(value):
     return tuple(tuple_of(v) for v in value) if isinstance(value, list) else value
 
 
-def summary(done, rejected):
-    """Two lines for the terminal: the shares that the spec asks for, and what was turned away."""
-    kinds = Counter(d["kind"] for d in done)
-    total = len(done)
-    shares = {"with context": kinds["ctx"], "without": kinds["noctx"], "clarification": kinds["ask"]}
-    asks = Counter(d["category"] for d in done if d["kind"] == "ask")
-    print(
-        "generate: "
-        + ", ".join(f"{100 * n / total:.0f} % {what}" for what, n in shares.items())
-        + f" ({', '.join(f'{c} {n}' for c, n in asks.most_common())})"
-    )
-    if rejected:
-        print("generate: turned away " + ", ".join(f"{n} {rule}" for rule, n in rejected.most_common()))
-
-
 def main(argv):
     force = "--force" in argv
     settings = utils.parse_settings([a for a in argv if a != "--force"])
@@ -130,6 +116,7 @@ def main(argv):
     now = state(folder, fingerprint)
     if not force and now == "current":
         print(f"generate: {display(folder)} is up to date; train-generate-force makes it afresh")
+        report(name, schema)
         return
     if not force and now == "foreign":
         kept = check_foreign(folder, schema)
@@ -137,6 +124,7 @@ def main(argv):
             f"generate: {display(folder)} was written or edited by hand: {kept['train']} + {kept['val']} rows checked "
             "and kept; train-generate-force replaces them"
         )
+        report(name, schema)
         return
 
     from teacher import Teacher
@@ -169,7 +157,11 @@ def main(argv):
         utils.write_text(folder / file, text)
     write_jsonl(
         folder / "frames.jsonl",
-        [{k: d[k] for k in ("split", "category", "label", "frame")} for split in SPLITS for d in parts[split]],
+        [
+            {**{k: d[k] for k in ("split", "category", "label", "frame")}, "row": row_id(d["row"])}
+            for split in SPLITS
+            for d in parts[split]
+        ],
     )
     utils.finish(
         folder,
@@ -180,7 +172,7 @@ def main(argv):
         rejected=rejected,
     )
     progress.done()
-    summary(progress.records, rejected)
+    report(name, schema)
     print(
         f"generate: {len(parts['train'])} training and {len(parts['val'])} validation rows in {display(folder)}; next: just train-sft name={name}"
     )

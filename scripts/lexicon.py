@@ -15,8 +15,11 @@ class Lexicon:
             k: v if isinstance(v, dict) else [parse_text(str(t), {}) for t in v] for k, v in values["kinds"].items()
         }
         self.guesses = [(re.compile(pattern), kind) for pattern, kind in values["guess"]]
+        self.shapes = [(re.compile(pattern), kind) for pattern, kind in values["shapes"]]
         self.wording = load_yaml(folder / "wording.yaml")
         self.verbs = load_yaml(folder / "verbs.yaml")
+        synonyms = load_yaml(folder / "synonyms.yaml")
+        self.things, self.flags, self.values = (synonyms[k] for k in ("things", "flags", "values"))
         self.first_words = {phrase.split()[0] for name, line in self.verbs.items() for phrase in [name, *line]} - {
             "what",
             "where",
@@ -36,6 +39,11 @@ class Lexicon:
             ):
                 return found
         return {"integer": "count", "float": "count"}.get(kind, "word")
+
+    def shape(self, examples):
+        """The kind of value whose form all examples have (`shapes`), or None."""
+        fits = (k for pattern, k in self.shapes if examples and all(pattern.fullmatch(str(e)) for e in examples))
+        return next(fits, None)
 
     def text(self, kind, rng):
         """A text of a kind: texts of the notation, whose slots name other kinds."""
@@ -131,14 +139,18 @@ NEIGHBOURS = {
 
 
 def singular(word):
+    if len(word) < 3 or word.endswith(("ss", "us", "is")):  # ns, address, status
+        return word
     if word.endswith("ies"):
         return word[:-3] + "y"
-    if word.endswith(("ses", "xes", "ches", "shes")):
+    if word.endswith(("sses", "tuses", "buses", "ruses", "xes", "ches", "shes")):
         return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+    return word[:-1] if word.endswith("s") else word
 
 
 def plural(word):
-    if word.endswith(("s", "x", "ch", "sh")):
-        return word if word.endswith("s") else word + "es"
+    if word.endswith(("ss", "us", "x", "ch", "sh")):
+        return word + "es"
+    if word.endswith("s"):
+        return word
     return word[:-1] + "ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else word + "s"

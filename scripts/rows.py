@@ -47,12 +47,12 @@ def clarification(schema, category, labels, arg=None):
     choices = " or ".join(f"'{label}'" for label in labels)
     message = {
         "ambiguous_command": f"What do you want to do with {labels[0].split()[0] if labels else schema.cli}?",
-        "missing_arg": f"Which {arg} should '{labels[0] if labels else schema.cli}' use?",
+        "missing_arg": f"Which {arg or 'one'} should '{labels[0] if labels else schema.cli}' use?",
         "unclear": "What would you like to do?",
         "off_topic": f"That is not something {schema.cli} does.",
         "multiple": f"Did you mean {choices}?",
         "typo": f"Did you mean {choices}?",
-        "pronoun": f"Which {arg} do you mean?",
+        "pronoun": f"Which {arg or 'one'} do you mean?",
     }[category]
     return {
         "type": "clarification",

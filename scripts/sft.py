@@ -81,7 +81,7 @@ def main(argv):
         args=SFTConfig(
             **finetune.arguments(config, work, len(train_rows), settings["seed"], model.dtype),
             max_length=longest,
-            pad_to_multiple_of=16,
+            pad_to_multiple_of=finetune.padding(model.dtype),
             train_sampling_strategy="group_by_length",
             eval_strategy="epoch",
             dataset_kwargs={"skip_prepare_dataset": True},
@@ -91,6 +91,7 @@ def main(argv):
         processing_class=tokenizer,
         peft_config=finetune.lora(config["training"]),
     )
+    trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
     finetune.compute_in_bf16(trainer.model)
     seconds, history = finetune.train(trainer, "sft", work)
     trainer.save_model(str(work))

@@ -5,6 +5,7 @@ rare flags get their share. Row i depends on the run's seed, on i and on the row
 run that was killed continues with exactly the rows it would have made. Imports no torch.
 """
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -26,8 +27,12 @@ ASK_SHARES = {
     "unclear": 0.1,
     "typo": 0.09,
 }
+USES = 0.27  # of the commands with context take a value from it; for the others it does not matter
 PLAIN = 0.35  # of the commands carry no flag for certain; drawn by coverage alone, every second one would have one
 VALIDATION = 0.1  # of the rows, and about the share of frames that no training row comes from
+
+
+NUMBERED = re.compile(r"(number|nr\.?|no\.|#) ?$")  # before a number: "nr 12", never "nr number 12"
 
 
 @dataclass
@@ -59,6 +64,8 @@ class Teacher:
         self.served = Counter()
         self.split_of = self.split_frames()
         self.pools = {split: self.sort_frames(split) for split in ("train", "val")}
+        every = itertools.chain(*self.book.frames.values(), *self.book.clarify.values())
+        self.shortness = {f.id: shortness(f) for f in every}
 
     # ------------------------------------------------------------------------------------------ frames and split
     def split_frames(self):
@@ -75,8 +82,8 @@ class Teacher:
         return sides
 
     def sort_frames(self, split):
-        """{"ctx"|"noctx": {label: frames}, category: {label: frames}} of one side of the split."""
-        pools = {kind: {} for kind in ("ctx", "noctx", *ASK_SHARES)}
+        """{"use"|"ctx"|"noctx": {label: frames}, category: {label: frames}} of one side of the split."""
+        pools = {kind: {} for kind in ("use", "ctx", "noctx", *ASK_SHARES)}
 
         def put(kind, label, f):
             pools[kind].setdefault(label, []).append(f)
@@ -91,10 +98,10 @@ class Teacher:
                     put("missing_arg", label, f)
                 elif f.points:
                     if all(sources):
-                        put("ctx", label, f)
+                        put("use", label, f)
                     put("pronoun", label, f)
                 elif f.implies:
-                    put("ctx", label, f)
+                    put("use", label, f)
                     required = any(sub.arg[a].required for a in f.implies)
                     put("missing_arg" if required else "noctx", label, f)
                 else:
@@ -124,7 +131,8 @@ class Teacher:
         rng = random.Random(f"{self.seed}:{index}")
         jitter = 1 + patience * 0.5
         pools = self.pools[split]
-        kinds = {k: w for k, w in SHARES.items() if pools.get(k) or (k == "ask" and any(pools[c] for c in ASK_SHARES))}
+        sources = {"ctx": ("ctx", "use"), "noctx": ("noctx",), "ask": tuple(ASK_SHARES)}
+        kinds = {k: w for k, w in SHARES.items() if any(pools[c] for c in sources[k])}
         if not kinds:
             return None
         kind = self.least(split, list(kinds), rng, min(jitter, 2), kinds.get)
@@ -132,11 +140,13 @@ class Teacher:
         if kind == "ask":
             asks = {c: w for c, w in ASK_SHARES.items() if pools[c]}
             category = self.least((split, "ask"), list(asks), rng, min(jitter, 2), asks.get)
+        elif kind == "ctx" and pools["use"] and (rng.random() < USES or not pools["ctx"]):
+            category = "use"
         label = self.least((split, category), list(pools[category]), rng, jitter, self.weight)
         pool, plain = pools[category][label], rng.random() < PLAIN
         if plain:
             pool = [f for f in pool if not f.flags] or pool
-        chosen = self.least((split, category, label), [f.id for f in pool], rng, jitter)
+        chosen = self.least((split, category, label), [f.id for f in pool], rng, jitter, self.shortness.get)
         frame = next(f for f in pool if f.id == chosen)
         sub = self.schema.by_label.get(frame.label)
         said = self.say(frame, sub, rng, jitter, plain)
@@ -146,7 +156,7 @@ class Teacher:
         if built is None:
             return None
         context, answer = built
-        text = self.dress(said, rng, category)
+        text = self.dress(said, rng, category, set(sub.flag) if sub else set())
         row = {"instruction": text, "context": nest(context), "output": dumps(answer)}
         used = [
             (split, kind),
@@ -184,8 +194,8 @@ class Teacher:
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":
-                count = rng.choices((0, 1, 2), (0.3, 0.4, 0.3))[0]
-                lists = [key for key in self.option_lists(sub) if key[1] not in {m.value for m in nodes}]
+                count = rng.choices((0, 1, 2), (0.4, 0.4, 0.2))[0]
+                lists = [key for key in self.option_lists(sub, said, slots) if key[1] not in {m.value for m in nodes}]
                 for _ in range(min(count, len(lists))):
                     key = self.least(("option", sub.label), lists, rng, jitter)
                     lists.remove(key)
@@ -217,13 +227,16 @@ class Teacher:
         said.implies += frame.implies
         said.missing += frame.missing
 
-    def option_lists(self, sub):
-        """Option lists that `[*]` may use: the subcommand's own, and general ones whose flags and arguments it has."""
+    def option_lists(self, sub, said, slots):
+        """Option lists that `[*]` may use: the subcommand's own, and general ones whose flags and arguments it has. Phrases of one
+        list exclude each other, so a list of which something is said already ("squash", against "with a rebase") is out."""
+        taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         for (label, name), phrases in self.book.options.items():
-            fits = all(
-                set(p.flags) <= set(sub.flag) and (set(p.args) | phrasebook.names(p.node, "slot")) <= set(sub.arg)
-                for p in phrases
-            )
+            flags = {f for p in phrases for f in p.flags}
+            args = {a for p in phrases for a in (*p.args, *p.points, *phrasebook.names(p.node, "slot"))}
+            if flags & said.flags or args & taken:
+                continue
+            fits = flags <= set(sub.flag) and args <= set(sub.arg)
             if label == sub.label or (not label and fits and (sub.label, name) not in self.book.options):
                 yield label, name
 
@@ -272,6 +285,8 @@ class Teacher:
             text = str(value).lower()
         else:
             value, text = self.lexicon.value(arg, given, rng)
+            if isinstance(value, int) and NUMBERED.search(before):
+                text = str(value)
         quoted = before[-1:] in ("'", '"', "`")
         if isinstance(value, str) and " " in value and arg.type != "enum" and not quoted:
             bare = (rest == "" and rng.random() < 0.5) or (
@@ -323,17 +338,19 @@ class Teacher:
         if not fields or (not needs and rng.random() >= present):
             return None
         full = rng.random() < 0.55
-        kept = [f for f in fields if full or f in needs or rng.random() < 0.5]
-        return {f: self.lexicon.field_value(f, self.schema.context[f], rng) for f in kept} or None
+        kept = [f for f in fields if full or f in needs or rng.random() < 0.5] or [rng.choice(fields)]
+        return {f: self.lexicon.field_value(f, self.schema.context[f], rng) for f in kept}
 
     # ---------------------------------------------------------------------------------------------------- dressing
-    def dress(self, said, rng, category):
+    def dress(self, said, rng, category, flags):
         """The segments as one string, with the politeness, casing, typing errors and marks that people add; values untouched."""
         segments = tidy(said.segments)
         if rng.random() > self.lexicon.wording["plain"]:
             first = segments[0][0].split()[0] if segments and not segments[0][1] and segments[0][0].split() else ""
             fill = self.lexicon.dressing(first, said.open_end, category, rng)
-            if fill:
+            if fill and not flags & set(
+                re.findall(r"[\w-]+", " ".join(fill))
+            ):  # "now" is no politeness where it is a flag
                 before, after = fill
                 segments = tidy([(before, False), *segments, (after, False)])
         out = []
@@ -348,6 +365,13 @@ class Teacher:
                     text = text[:1].upper() + text[1:]
             out.append(text)
         return "".join(out).strip()
+
+
+def shortness(frame):
+    """How often a frame is drawn: people are brief, so one of four words comes four times as often as one of ten."""
+    nodes = list(phrasebook.leaves(frame.node, random.Random(frame.id)))
+    words = sum(len(n.value.split()) if n.kind == "text" else n.kind == "slot" for n in nodes)
+    return min(4.0, max(0.5, (10 / max(words, 1)) ** 1.5))
 
 
 def tidy(segments):

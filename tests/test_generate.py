@@ -13,7 +13,8 @@ from conftest import Project
 
 WORDS = ["name=notes", "num=60"]
 LONG = ["name=notes", "num=3000"]
-FILES = {"train.jsonl", "train_val.jsonl", "frames.jsonl", "stage.json"}
+ROWS = {"train.jsonl", "train_val.jsonl", "frames.jsonl"}
+FILES = ROWS | {"stage.json", "report.html", "report.json"}
 UP_TO_DATE = "generate: training/data/notes is up to date; train-generate-force makes it afresh\n"
 CHANGED = "generate: settings or inputs have changed since the data was made; making it again"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
@@ -106,7 +107,7 @@ def test_a_run_writes_rows_frames_and_its_settings(made):
     assert {type(row["context"]) for row in train + val} == {dict, type(None)}
     assert {json.loads(row["output"])["type"] for row in val} == {"command", "clarification"}
     assert [f["split"] for f in frames] == ["train"] * 54 + ["val"] * 6
-    assert {tuple(f) for f in frames} == {("split", "category", "label", "frame")}
+    assert {tuple(f) for f in frames} == {("split", "category", "label", "frame", "row")}
     for row, frame in zip(train + val, frames, strict=True):
         kind = "command" if frame["category"] in ("ctx", "noctx") else "clarification"
         assert json.loads(row["output"])["type"] == kind
@@ -120,7 +121,7 @@ def test_stage_json_says_what_was_made_of_what(made):
     assert stage["fingerprint"]["settings"] == {"num": 60, "seed": 0}
     assert set(stage["fingerprint"]["inputs"]) == {
         "schemas/notes.yaml",
-        *(f"schemas/lexicon/{name}.yaml" for name in ("composing", "values", "verbs", "wording")),
+        *(f"schemas/lexicon/{name}.yaml" for name in ("asides", "composing", "synonyms", "values", "verbs", "wording")),
     }
     assert set(stage["written"]) == {"train.jsonl", "train_val.jsonl"}
 
@@ -132,8 +133,9 @@ def test_a_run_says_what_it_does_and_what_comes_next(made):
         r"frames \d+ \+ \d+ held out, seed 0",
         lines[0],
     )
-    shares = re.match(r"generate: (\d+) % with context, (\d+) % without, (\d+) % clarification \(", lines[1])
-    assert [abs(int(n) - wanted) <= 3 for n, wanted in zip(shares.groups(), (60, 20, 20), strict=True)] == [True] * 3
+    shares = [re.fullmatch(r"    .*?  +\d+ +\d+ +(\d+) % +(\d+) %", line).groups() for line in lines[3:6]]
+    assert [int(wanted) for _, wanted in shares] == [60, 20, 20]
+    assert [abs(int(n) - int(wanted)) <= 3 for n, wanted in shares] == [True] * 3
     assert lines[-1] == (
         "generate: 54 training and 6 validation rows in training/data/notes; next: just train-sft name=notes"
     )
@@ -197,7 +199,7 @@ def test_a_new_phrasebook_makes_it_again(project, made):
 
 def test_force_makes_the_same_data_again(project, made):
     before = take(project, made)
-    for name in FILES - {"stage.json"}:
+    for name in ROWS:
         (project.data() / name).write_text("")
     out = run(project, "--force", *WORDS)
     assert out.splitlines()[0].startswith("generate: name notes, num 60, ")
@@ -224,7 +226,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(project, 
     assert f"generate: continuing after {saved} rows of training/data/notes/train_progress.jsonl" in out.splitlines()
     made, wanted = contents(project.data()), contents(whole.data())
     assert set(made) == FILES
-    for name in FILES - {"stage.json"}:
+    for name in ROWS:
         assert made[name] == wanted[name], name
     assert run(project, *LONG) == UP_TO_DATE
 
@@ -290,22 +292,23 @@ def test_data_that_was_edited_by_hand_is_checked_and_kept(project, made):
     take(project, made)
     write_row(project, "train.jsonl", instruction="get rid of note 7 at last", output=answer("delete", {"number": 7}))
     before = contents(project.data())
-    assert run(project, "name=notes", "num=500") == (
+    assert run(project, "name=notes", "num=500").splitlines()[0] == (
         "generate: training/data/notes was written or edited by hand: 55 + 6 rows checked and kept; "
-        "train-generate-force replaces them\n"
+        "train-generate-force replaces them"
     )
-    assert contents(project.data()) == before
+    now = contents(project.data())
+    assert {name for name in FILES if now[name] != before[name]} == {"report.html", "report.json"}
 
 
 def test_data_from_elsewhere_is_checked_and_kept(project):
     project.data().mkdir(parents=True)
     write_row(project, "train.jsonl", instruction="tick off 7", context=None, output=answer("done", {"number": 7}))
     write_row(project, "train_val.jsonl", instruction="trash 8", context={}, output=answer("delete", {"number": 8}))
-    assert run(project, *WORDS) == (
+    assert run(project, *WORDS).splitlines()[0] == (
         "generate: training/data/notes was written or edited by hand: 1 + 1 rows checked and kept; "
-        "train-generate-force replaces them\n"
+        "train-generate-force replaces them"
     )
-    assert set(contents(project.data())) == {"train.jsonl", "train_val.jsonl"}
+    assert set(contents(project.data())) == {"train.jsonl", "train_val.jsonl", "report.html", "report.json"}
 
 
 def test_force_replaces_data_that_was_edited_by_hand(project, made):
@@ -385,9 +388,9 @@ def test_an_empty_file_is_no_data(project, made):
 def test_a_broken_stage_json_makes_the_data_foreign(project, made, content):
     take(project, made)
     (project.data() / "stage.json").write_text(content)
-    assert run(project, *WORDS) == (
+    assert run(project, *WORDS).splitlines()[0] == (
         "generate: training/data/notes was written or edited by hand: 54 + 6 rows checked and kept; "
-        "train-generate-force replaces them\n"
+        "train-generate-force replaces them"
     )
 
 
@@ -512,14 +515,12 @@ def test_after_a_full_disk_the_same_command_finishes(project, made, older, name,
         "free some space and run the same command again"
     )
     if with_older and name == "train.jsonl":
-        assert {n: contents(project.data())[n] for n in FILES - {"stage.json"}} == {
-            n: contents(older.data())[n] for n in FILES - {"stage.json"}
-        }
+        assert {n: contents(project.data())[n] for n in ROWS} == {n: contents(older.data())[n] for n in ROWS}
     out = run(project, *WORDS)
     assert "generate: continuing after 60 rows of training/data/notes/train_progress.jsonl" in out.splitlines()
     now, wanted = contents(project.data()), contents(made.data())
     assert set(now) == FILES
-    for file in FILES - {"stage.json"}:
+    for file in ROWS:
         assert now[file] == wanted[file], file
 
 

@@ -59,7 +59,7 @@ def give_data(project, train=ROWS, val=ROWS[:2]):
     write_jsonl(project.data() / "train_val.jsonl", val)
 
 
-def response_trainer(base, folder, rows, use_lora, batch=8):
+def response_trainer(base, folder, rows, use_lora, batch=8, shared=True):
     """A ResponseTrainer on these rows, as sft.py sets it up, with its model in float32 and without dropout."""
     from datasets import Dataset
     from trl import SFTConfig
@@ -75,9 +75,10 @@ def response_trainer(base, folder, rows, use_lora, batch=8):
         ]
     )
     config = utils.stage_config("sft", settings, "tiny")
-    encoded, left_out = sft.encode_rows(rows, tokenizer, prompt.frame(tokenizer, NOTES), 2048)
+    frame = prompt.frame(tokenizer, NOTES)
+    encoded, left_out = sft.encode_rows(rows, tokenizer, frame, 2048)
     assert left_out == 0
-    return finetune.sft_trainer()(
+    trainer = finetune.sft_trainer()(
         model=model,
         args=SFTConfig(
             **finetune.arguments(config, folder, len(rows), 0, torch.float32),
@@ -89,6 +90,8 @@ def response_trainer(base, folder, rows, use_lora, batch=8):
         processing_class=tokenizer,
         peft_config=finetune.lora(config["training"]),
     )
+    trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True)) if shared else 0
+    return trainer
 
 
 # ------------------------------------------------------------------------------------------------------- labels
@@ -117,10 +120,12 @@ def test_rows_that_are_too_long_are_left_out_and_counted(tokenizer, frame):
 
 
 # --------------------------------------------------------------------------------------------------------- loss
+@pytest.mark.parametrize("shared", [False, True], ids=["every token", "shared start"])
 @pytest.mark.parametrize("use_lora", [False, True])
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS], ids=["one row", "padded rows"])
-def test_loss_and_its_gradient_equal_those_of_transformers(tiny_base, tmp_path, rows, use_lora):
-    trainer = response_trainer(tiny_base, tmp_path, rows, use_lora)
+def test_loss_and_its_gradient_equal_those_of_transformers(tiny_base, tmp_path, rows, use_lora, shared):
+    trainer = response_trainer(tiny_base, tmp_path, rows, use_lora, shared=shared)
+    assert (trainer.shared > 0) == shared
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     labels = int((batch["labels"] != -100).sum())
     assert batch["input_ids"].shape[0] == len(rows)
@@ -139,6 +144,30 @@ def test_loss_and_its_gradient_equal_those_of_transformers(tiny_base, tmp_path, 
     wanted = dict(plain.named_parameters())
     for name, parameter in trainer.model.named_parameters():
         assert torch.allclose(parameter.grad, wanted[name].grad, atol=1e-5), name
+
+
+def test_shared_start_is_computed_once_a_batch(tiny_base, tmp_path):
+    trainer = response_trainer(tiny_base, tmp_path, ROWS, use_lora=True)
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    shapes = []
+    embed = trainer.model.get_base_model().get_input_embeddings()
+    embed.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[:2])))
+    trainer.compute_loss(trainer.model, dict(batch))
+    rows, length = batch["input_ids"].shape
+    assert shapes == [(1, trainer.shared), (rows, length - trainer.shared)]
+
+
+def test_models_with_sliding_windows_compute_every_token(tiny_base, tmp_path):
+    """Their caches forget: what is shared cannot be kept in them."""
+    trainer = response_trainer(tiny_base, tmp_path, ROWS, use_lora=False)
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    model = trainer.model
+    wanted = trainer.compute_loss(model.eval(), dict(batch)).item()
+    model.config.sliding_window, model.config.layer_types = 4096, ["sliding_attention"] * model.config.num_hidden_layers
+    shapes = []
+    model.get_input_embeddings().register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[:2])))
+    assert trainer.compute_loss(model, dict(batch)).item() == pytest.approx(wanted, abs=1e-5)
+    assert shapes == [tuple(batch["input_ids"].shape)]
 
 
 def test_masked_positions_weigh_nothing(tiny_base, tmp_path):
