@@ -5,6 +5,7 @@ The notation is described in schemas/phrases/README.md. Imports no torch.
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rows import CATEGORIES
 from schema import value_fits, walk
@@ -131,6 +132,11 @@ class Frame:
     missing: tuple = ()  # ?arg
     targets: tuple = ()
     template: str = ""  # frames composed from one pattern share it: they stay on one side of the split
+
+    @cached_property
+    def says(self):
+        """The arguments that are said, by the text or by what stands after =>."""
+        return frozenset({*self.args, *self.points, *self.implies, *names(self.node, "slot")})
 
 
 @dataclass

@@ -28,6 +28,7 @@ ASK_SHARES = {
     "typo": 0.09,
 }
 USES = 0.27  # of the commands with context take a value from it; for the others it does not matter
+SEEK = 0.35  # of the commands are drawn for an argument or flag that has had the fewest rows
 PLAIN = 0.35  # of the commands carry no flag for certain; drawn by coverage alone, every second one would have one
 VALIDATION = 0.1  # of the rows, and about the share of frames that no training row comes from
 
@@ -66,6 +67,7 @@ class Teacher:
         self.pools = {split: self.sort_frames(split) for split in ("train", "val")}
         every = itertools.chain(*self.book.frames.values(), *self.book.clarify.values())
         self.shortness = {f.id: shortness(f) for f in every}
+        self.sayable = {f.id: self.can_say(f) for f in itertools.chain(*self.book.frames.values())}
 
     # ------------------------------------------------------------------------------------------ frames and split
     def split_frames(self):
@@ -143,13 +145,19 @@ class Teacher:
         elif kind == "ctx" and pools["use"] and (rng.random() < USES or not pools["ctx"]):
             category = "use"
         label = self.least((split, category), list(pools[category]), rng, jitter, self.weight)
-        pool, plain = pools[category][label], rng.random() < PLAIN
-        if plain:
+        sought, plain = None, rng.random() < PLAIN
+        if category in ("ctx", "noctx") and rng.random() < SEEK:
+            rare = sorted({(lb, n) for lb, fs in pools[category].items() for f in fs for n in self.sayable[f.id]})
+            label, sought = self.least((split, "said"), rare, rng, jitter) if rare else (label, None)
+        pool = pools[category][label]
+        if sought:
+            pool, plain = [f for f in pool if sought in self.sayable[f.id]], False
+        elif plain:
             pool = [f for f in pool if not f.flags] or pool
         chosen = self.least((split, category, label), [f.id for f in pool], rng, jitter, self.shortness.get)
         frame = next(f for f in pool if f.id == chosen)
         sub = self.schema.by_label.get(frame.label)
-        said = self.say(frame, sub, rng, jitter, plain)
+        said = self.say(frame, sub, rng, jitter, plain, sought)
         if said is None:
             return None
         built = self.resolve(said, frame, sub, kind, category, rng)
@@ -163,6 +171,7 @@ class Teacher:
             ((split, "ask"), category),
             ((split, category), label),
             ((split, category, label), frame.id),
+            *(((split, "said"), (label, name)) for name in (*said.args, *(f"+{f}" for f in said.flags))),
             *said.used,
         ]
         return {
@@ -183,8 +192,24 @@ class Teacher:
         return 1 + 0.25 * (len(sub.args) + len(sub.flags)) if sub else 1
 
     # ----------------------------------------------------------------------------------------------------- saying
-    def say(self, frame, sub, rng, jitter, plain=False):
-        """Draw alternations, options and values of a frame; None when two parts of it contradict each other."""
+    def can_say(self, frame):
+        """The optional arguments and the flags ("+web") that a frame can say, by itself or through its options."""
+        sub = self.schema.by_label[frame.label]
+        found, used = set(), phrasebook.names(frame.node, "option")
+        lists = [k for k in self.option_lists(sub, Said(flags=set(frame.flags)), frame.says) if "*" in used]
+        lists += [self.list_of(sub, name) for name in used - {"*"}]
+        for part in (frame, *(p for key in lists for p in self.book.options[key])):
+            found |= part.says | {f"+{f}" for f in part.flags}
+        return found - {a.name for a in sub.args if a.required}
+
+    def list_of(self, sub, name):
+        return (sub.label, name) if (sub.label, name) in self.book.options else ("", name)
+
+    def say(self, frame, sub, rng, jitter, plain=False, sought=None):
+        """Draw alternations, options and values of a frame; None when two parts of it contradict each other.
+
+        sought: an argument or a flag ("+web") that an option should say if the frame has one for it.
+        """
         said = Said(args={}, flags=set(frame.flags))
         self.take_effects(said, frame, sub)
         nodes = list(phrasebook.leaves(frame.node, rng))
@@ -194,15 +219,15 @@ class Teacher:
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":
-                count = rng.choices((0, 1, 2), (0.4, 0.4, 0.2))[0]
                 lists = [key for key in self.option_lists(sub, said, slots) if key[1] not in {m.value for m in nodes}]
+                wanted = [key for key in lists if self.has(key, sought)][:1]
+                count = max(rng.choices((0, 1, 2), (0.4, 0.4, 0.2))[0], len(wanted))
                 for _ in range(min(count, len(lists))):
-                    key = self.least(("option", sub.label), lists, rng, jitter)
+                    key = wanted.pop() if wanted else self.least(("option", sub.label), lists, rng, jitter)
                     lists.remove(key)
-                    texts += self.option(key, sub, said, slots, rng, jitter, plain)
-            elif rng.random() < 0.55:
-                key = (sub.label, n.value) if (sub.label, n.value) in self.book.options else ("", n.value)
-                texts += self.option(key, sub, said, slots, rng, jitter, plain)
+                    texts += self.option(key, sub, said, slots, rng, jitter, plain, sought)
+            elif rng.random() < 0.55 or self.has(self.list_of(sub, n.value), sought):
+                texts += self.option(self.list_of(sub, n.value), sub, said, slots, rng, jitter, plain, sought)
         texts = [n for n in texts if n.kind == "slot" or n.value]
         for position, n in enumerate(texts):
             if n.kind == "text":
@@ -233,19 +258,25 @@ class Teacher:
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         for (label, name), phrases in self.book.options.items():
             flags = {f for p in phrases for f in p.flags}
-            args = {a for p in phrases for a in (*p.args, *p.points, *phrasebook.names(p.node, "slot"))}
+            args = {a for p in phrases for a in p.says}
             if flags & said.flags or args & taken:
                 continue
             fits = flags <= set(sub.flag) and args <= set(sub.arg)
             if label == sub.label or (not label and fits and (sub.label, name) not in self.book.options):
                 yield label, name
 
-    def option(self, key, sub, said, slots, rng, jitter, plain):
+    def has(self, key, sought):
+        """Whether an option list has a phrase for the argument or flag that is sought."""
+        return bool(sought) and any(
+            sought in p.says or sought.removeprefix("+") in p.flags for p in self.book.options.get(key, [])
+        )
+
+    def option(self, key, sub, said, slots, rng, jitter, plain, sought):
         """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none."""
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         free = []
         for p in self.book.options.get(key, []):
-            sets = {*p.args, *p.points, *phrasebook.names(p.node, "slot")}
+            sets = p.says
             if (
                 not (plain and p.flags)
                 and not sets & taken
@@ -256,6 +287,7 @@ class Teacher:
                 free.append(p)
         if not free:
             return []
+        free = [p for p in free if sought and (sought in p.says or sought.removeprefix("+") in p.flags)] or free
         chosen = self.least(("phrase", key), [p.id for p in free], rng, jitter)
         phrase = next(p for p in free if p.id == chosen)
         self.take_effects(said, phrase, sub)
