@@ -11,8 +11,8 @@ import pytest
 import schema as cli_schema
 import utils
 import yaml
+from compose.reading import gerund
 from lexicon import Lexicon, plural, singular
-from reading import gerund
 from rows import row_faults
 from teacher import Teacher
 

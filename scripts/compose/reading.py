@@ -1,5 +1,5 @@
 """What a schema's words mean: which are verbs, which argument is the thing acted on, what that thing is called, which argument says
-its kind, and which noun of a description stands for which argument. compose.py makes frames of it. Imports no torch.
+its kind, and which noun of a description stands for which argument. frames.py makes sentences of it. Imports no torch.
 """
 
 import re

@@ -3,8 +3,9 @@
 import re
 
 from lexicon import plural
-from reading import gerund, head, names_of, safe
-from speech import Form, Speech
+
+from compose.reading import gerund, head, names_of, safe
+from compose.speech import Form, Speech
 
 LOOKS = ("show", "list", "print", "display")
 DETERMINER = (

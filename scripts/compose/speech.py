@@ -5,9 +5,10 @@ import itertools
 import re
 from dataclasses import dataclass
 
-import options
 from lexicon import plural, singular
-from reading import PREPOSITIONS, a, safe, spaced
+
+from compose import options
+from compose.reading import PREPOSITIONS, a, safe, spaced
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import re
 from difflib import SequenceMatcher
 
 from lexicon import singular
-from reading import safe, spaced
 from utils import SCHEMAS, load_yaml
+
+from compose.reading import safe, spaced
 
 NEAR = 0.6  # likeness of a garbled word to both of the names it may stand for
 

@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import replace
 
-from reading import a, safe
-from speech import Form, Speech
+from compose.reading import a, safe
+from compose.speech import Form, Speech
 
 
 class Missing(Speech):

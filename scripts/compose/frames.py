@@ -1,75 +1,17 @@
-"""Frames for a CLI without a phrasebook, composed from its schema and schemas/lexicon/: names, aliases, descriptions, values.
-
-Every frame is a line of the phrasebook's own notation, so the teacher expands it like a written one. A frame's `template` is the
-pattern it came from: the split keeps all frames of one pattern on one side. reading.py says what the schema's words mean, speech.py
-names the parts of a sentence, descriptions.py and missing.py make frames of their own, options.py the phrases of optional
-arguments and flags, questions.py the questions back. Imports no torch.
-"""
+"""The sentences of one subcommand, from the patterns of composing.yaml. Imports no torch."""
 
 import itertools
 import re
-from dataclasses import replace
 
-import options
-import questions
-from descriptions import Descriptions
 from lexicon import plural, singular
-from missing import Missing
-from phrasebook import Phrasebook, parse_line, parse_text
-from reading import a, claims, gerund, kind_text, names_of, read, safe, settle, short_forms, spaced
-from speech import Form
-from utils import SCHEMAS, load_yaml
+
+from compose import options
+from compose.descriptions import Descriptions
+from compose.missing import Missing
+from compose.reading import a, gerund, safe, short_forms, spaced
+from compose.speech import Form
 
 VERBS = 7  # of a subcommand in its plainest pattern, one frame or more each
-
-
-def phrasebook(schema, lexicon):
-    words = load_yaml(SCHEMAS / "lexicon" / "composing.yaml")
-    book = Phrasebook({}, {}, {}, {})
-    readings = [read(sub, schema, lexicon, words) for sub in schema.subcommands]
-    meant = claims(readings)
-    settle(readings, words["needy"])
-    # the CLI's own verbs may begin a request, too; "log" does not where it is a thing to read
-    lexicon.first_words -= {x.split()[0] for r in readings for x in r.attrs}
-    lexicon.first_words |= {v.split()[0] for r in readings for v in r.verbs}
-    for r in readings:
-        label = r.sub.label
-        book.frames[label] = lines(f"frames/{label}", label, Frames(r, schema, lexicon, words).all())
-        for name, phrases in options.phrases(r, schema, lexicon, words).items():
-            book.options[label, name] = lines(f"options/{label}.{name}", label, [(None, p) for p in phrases])
-        for arg in r.sub.args:
-            book.values |= values(arg, r, lexicon, words)
-    asked = questions.questions(schema, readings, meant, lexicon, words)
-    book.clarify = {c: lines(f"clarify/{c}", "", found) for c, found in asked.items() if found}
-    return book
-
-
-def lines(block, label, texts):
-    """Parsed lines of (template, text) pairs, without repetitions."""
-    out = {}
-    for number, (template, text) in enumerate(texts, 1):
-        frame = parse_line(re.sub(r"\s+", " ", text).strip(), number, block, label, {})
-        out.setdefault(frame.id, frame if template is None else replace(frame, template=template))
-    return list(out.values())
-
-
-def values(arg, r, lexicon, words):
-    """{"<label>.<arg>": how its values are said}, where the argument's own name and type would not tell."""
-    key = f"{r.sub.label}.{arg.name}"
-    if arg is r.kind:
-        texts = kind_text(arg, lexicon, many=r.style == "many")
-        return {key: {value: parse_text(text, {}) for value, text in texts.items()}}
-    if arg.type == "enum":
-        known = {v: lexicon.values[v] for v in arg.values if v in lexicon.values}
-        return (
-            {key: {v: parse_text(f"({'|'.join(map(safe, said))})", {}) for v, said in known.items()}} if known else {}
-        )
-    kind = lexicon.shape(arg.examples)
-    vague = arg.name in (*words["generic"], *words["roles"])
-    if kind is None and vague and arg.type in ("string", "path"):
-        found = [lexicon.guess(n, "string") for n in names_of(arg, words, with_source=not r.kind)]
-        kind = next((k for k in found if k != "word"), None)
-    return {key: kind} if kind else {}
 
 
 class Frames(Descriptions, Missing):
