@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from types import SimpleNamespace
 
 import generate
@@ -101,6 +102,31 @@ def test_all_seven_kinds_of_questions_are_asked(run):
 def test_every_subcommand_is_trained(run):
     labels = {sub.label for d, _, sub in commands(run) if d["split"] == "train"}
     assert labels == set(run.schema.by_label)
+
+
+def test_no_argument_and_no_flag_is_rare(run):
+    """Drawn at random, the rarest of gh would come once in 300 rows or not at all."""
+    counts = Counter()
+    for d, answer, sub in commands(run):
+        if d["split"] == "train":
+            counts.update((sub.label, name) for name in (*answer["args"], *answer["flags"]))
+    names = [(s.label, x.name) for s in run.schema.subcommands for x in (*s.args, *s.flags)]
+    assert [n for n in names if not counts[n]] == []
+
+
+def test_about_a_quarter_of_the_commands_with_context_takes_a_value_from_it(run):
+    share = [d["category"] == "use" for d in run.rows if d["kind"] == "ctx"]
+    assert 0.2 < sum(share) / len(share) < 0.35
+    for d in run.rows:
+        if d["kind"] == "ctx":
+            assert d["row"]["context"], "a row with context has none"
+
+
+def test_people_are_brief(run):
+    """Most requests have few words, as people's have: frames of few words are drawn more often than long ones."""
+    words = sorted(len(d["row"]["instruction"].split()) for d in run.rows)
+    assert words[len(words) // 4] <= 6
+    assert words[len(words) // 2] <= 9
 
 
 def test_no_frame_pattern_or_instruction_is_on_both_sides_of_the_split(run):
@@ -292,6 +318,38 @@ def test_a_slot_is_said_and_meant(gh):
     assert rows.said(said.args["number"], text)
 
 
+def test_a_number_after_a_word_for_it_is_written_in_digits(gh):
+    for seed in range(60):
+        frame = phrasebook.parse_line("view pr no. {number}", 1, "frames/pr view", "pr view", {})
+        said = gh.teacher.say(frame, gh.schema.by_label["pr view"], random.Random(seed), 1)
+        assert "".join(t for t, _ in said.segments) == f"view pr no. {said.args['number']}"
+
+
+def test_options_never_contradict_what_is_said(gh):
+    """The ways to merge stand in one list: after "squash", `[*]` must not add "with a rebase"."""
+    frame = phrasebook.parse_line("squash pr {number} [*] => +squash", 1, "frames/pr merge", "pr merge", {})
+    sub = gh.schema.by_label["pr merge"]
+    flags = [gh.teacher.say(frame, sub, random.Random(seed), 50).flags for seed in range(300)]
+    assert all(f & {"squash", "rebase", "merge"} == {"squash"} for f in flags)
+    assert any("delete-branch" in f for f in flags)
+
+
+@pytest.mark.parametrize("sought", ["+auto", "+delete-branch", "+rebase"])
+def test_an_option_that_is_sought_is_said(gh, sought):
+    frame = phrasebook.parse_line("merge pr {number} [*]", 1, "frames/pr merge", "pr merge", {})
+    assert sought in gh.teacher.can_say(frame)
+    sub = gh.schema.by_label["pr merge"]
+    for seed in range(30):
+        assert sought[1:] in gh.teacher.say(frame, sub, random.Random(seed), 1, sought=sought).flags
+
+
+def test_what_a_frame_can_say(gh):
+    frame = phrasebook.parse_line("squash pr {number} [delete] => +squash", 1, "frames/pr merge", "pr merge", {})
+    assert gh.teacher.can_say(frame) == {"number", "+squash", "+delete-branch"}
+    frame = phrasebook.parse_line("reopen {number}", 1, "frames/issue reopen", "issue reopen", {})
+    assert gh.teacher.can_say(frame) == set()  # what is required is said anyway
+
+
 # --------------------------------------------------------------------------------------------------------- dressing
 SEGMENTS = [("merge the words  ", False), ("Fix  The Login, NOW", True), (" into", False), (" Main", True)]
 
@@ -299,7 +357,7 @@ SEGMENTS = [("merge the words  ", False), ("Fix  The Login, NOW", True), (" into
 def test_dressing_changes_the_words_and_never_the_values(gh):
     texts = set()
     for seed in range(300):
-        text = gh.teacher.dress(Said(segments=list(SEGMENTS)), random.Random(seed), "ctx")
+        text = gh.teacher.dress(Said(segments=list(SEGMENTS)), random.Random(seed), "ctx", set())
         assert text.count("Fix  The Login, NOW") == 1
         assert text.count(" Main") == 1
         assert text == text.strip()
@@ -313,7 +371,9 @@ def test_dressing_changes_the_words_and_never_the_values(gh):
 
 def test_nothing_follows_free_text_that_has_no_end(gh):
     segments = [("comment on 7 saying ", False), ("ship it", True)]
-    texts = {gh.teacher.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx") for s in range(200)}
+    texts = {
+        gh.teacher.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx", set()) for s in range(200)
+    }
     assert {t[-8:] for t in texts} == {" ship it"}
     assert len(texts) > 20
 
@@ -321,8 +381,18 @@ def test_nothing_follows_free_text_that_has_no_end(gh):
 def test_typing_errors_of_a_typo_question_are_those_of_its_line(gh):
     segments = [("pull request chekcout something", False)]
     for seed in range(200):
-        text = gh.teacher.dress(Said(segments=segments), random.Random(seed), "typo")
+        text = gh.teacher.dress(Said(segments=segments), random.Random(seed), "typo", set())
         assert "pull request chekcout something" in text.lower()
+
+
+def test_politeness_never_says_a_flag(gh):
+    """Behind "delete the pod", "now" is a flag of some tools and an empty word of others."""
+    texts = [
+        {gh.teacher.dress(Said(segments=[("run it", False)]), random.Random(s), "ctx", flags) for s in range(600)}
+        for flags in (set(), {"now"})
+    ]
+    assert any("now" in t.split() for t in texts[0])
+    assert not any("now" in t.lower().split() for t in texts[1])
 
 
 @pytest.mark.parametrize(
