@@ -13,7 +13,7 @@ from ask import command_line
 from report_page import page, percent, rejections, split_words
 from rows import said
 from split_check import NEAR, SPLITS, check_split, load, nearest, side, vectors
-from teacher import ASK_SHARES, SHARES
+from teacher import ASK_SHARES, SHARES, USES
 from utils import SCHEMAS, data_dir, display
 
 # Training rows below which a thing counts as rare. A rule of thumb: with ten, its share of validation is one row or none.
@@ -62,7 +62,10 @@ def shares(rows, schema):
         "Questions back": tally(asks, lambda r: r["category"], categories, ASK_SHARES),
         "Context of all rows": tally(rows, amount, {"full": "all fields", "partial": "some fields", "none": "none"}),
         "Commands with context": tally(
-            with_context, use, {"used": "the answer takes a value from it", "idle": "irrelevant to the answer"}
+            with_context,
+            use,
+            {"used": "the answer takes a value from it", "idle": "irrelevant to the answer"},
+            {"used": USES, "idle": 1 - USES},
         ),
     }
 

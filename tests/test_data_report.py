@@ -200,8 +200,8 @@ def test_shares_of_kinds_categories_and_context(rows):
             ("none", 2, 2, 0.67, None),
         ],
         "Commands with context": [
-            ("the answer takes a value from it", 1, 0, 0.5, None),
-            ("irrelevant to the answer", 1, 0, 0.5, None),
+            ("the answer takes a value from it", 1, 0, 0.5, 0.27),
+            ("irrelevant to the answer", 1, 0, 0.5, 0.73),
         ],
     }
     assert len(tables["Questions back"]) == 7
