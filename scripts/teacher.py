@@ -148,7 +148,7 @@ class Teacher:
         sought, plain = None, rng.random() < PLAIN
         if category in ("ctx", "noctx") and rng.random() < SEEK:
             rare = sorted({(lb, n) for lb, fs in pools[category].items() for f in fs for n in self.sayable[f.id]})
-            label, sought = self.least((split, "said"), rare, rng, jitter) if rare else (label, None)
+            label, sought = self.least((split, "said"), rare, rng, jitter, self.richness) if rare else (label, None)
         pool = pools[category][label]
         if sought:
             pool, plain = [f for f in pool if sought in self.sayable[f.id]], False
@@ -190,6 +190,12 @@ class Teacher:
     def weight(self, label):
         sub = self.schema.by_label.get(label)
         return 1 + 0.25 * (len(sub.args) + len(sub.flags)) if sub else 1
+
+    def richness(self, said):
+        """How many rows an argument or flag should have for each of another's: an enum one for every second value."""
+        label, name = said
+        arg = self.schema.by_label[label].arg.get(name)
+        return max(1, len(arg.values) / 2) if arg and arg.type == "enum" else 1
 
     # ----------------------------------------------------------------------------------------------------- saying
     def can_say(self, frame):

@@ -33,7 +33,8 @@ class Missing(Speech):
                 continue  # "describe a pod" is said by acting()
             if implied in left and r.kind is not None and r.kind in left:
                 forms = [replace(f, effects=effects.replace("~", "?")) for f in forms]
-            for i, (verb, way) in enumerate(zip(heads, itertools.cycle(self.rest_ways(said)), strict=False)):
+            ways = self.rest_ways(said, literal=implied not in left)  # "mount /mnt": the target, or what is mounted?
+            for i, (verb, way) in enumerate(zip(heads, itertools.cycle(ways), strict=False)):
                 if r.style == "create" and r.target not in left and not r.kind:
                     forms = [Form(f"{d} {self.slot}".strip(), effects) for d in ("", "called", "named")]
                 form = forms[i % len(forms)]
