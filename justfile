@@ -91,7 +91,7 @@ setup: _env
 # fast tests: no network, no key, no GPU
 [group('develop')]
 test *arguments: _env
-    {{ python }} -m pytest -q -m "not slow" "$@"
+    {{ python }} -m pytest -q -n auto --dist loadfile -m "not slow" "$@"
 
 # slow tests: they train for real on small work
 [group('develop')]

@@ -109,7 +109,7 @@ def test_a_run_writes_rows_frames_and_its_settings(made):
     assert [f["split"] for f in frames] == ["train"] * 54 + ["val"] * 6
     assert {tuple(f) for f in frames} == {("split", "category", "label", "frame", "row")}
     for row, frame in zip(train + val, frames, strict=True):
-        kind = "command" if frame["category"] in ("ctx", "noctx") else "clarification"
+        kind = "command" if frame["category"] in ("use", "ctx", "noctx") else "clarification"
         assert json.loads(row["output"])["type"] == kind
 
 
