@@ -14,7 +14,7 @@ from pathlib import Path
 import prompt
 import schema as cli_schema
 from grammar import gbnf
-from rows import canonical, clarification, dumps
+from rows import canonical, clarification, dumps, ungrounded
 from utils import FORMAT, display, fail
 
 LONGEST = 2000  # characters of a request that are read; people type about 50
@@ -92,7 +92,7 @@ class Interpreter:
                 written += self.piece(token)
                 deciding = deciding and not written.startswith(b'{"type": "clarification"')
                 if constrained and written.endswith(END):
-                    return self.close(written, math.exp(sure))
+                    return self.close(written, math.exp(sure), text[:LONGEST], context)
                 logits = self.feed([*self.cached, token])
         finally:
             if sampler:
@@ -101,8 +101,8 @@ class Interpreter:
             return written.decode("utf-8", "replace")
         return self.give_up()
 
-    def close(self, written, probability):
-        """The canonical text of an answer whose confidence is still open."""
+    def close(self, written, probability, text, context):
+        """The canonical text of an answer whose confidence is still open; values that nobody said go."""
         try:
             answer = json.loads((written + b"0}").decode())
             dumps(answer).encode()
@@ -114,7 +114,26 @@ class Interpreter:
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
             ]
         fit = canonical(answer, self.schema)
-        return dumps(fit) if fit else self.give_up()
+        return dumps(self.grounded(fit, text, context)) if fit else self.give_up()
+
+    def grounded(self, answer, text, context):
+        """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
+
+        A model that has nothing to put where the grammar wants a value invents one. Where the command needs it, or a pointing word
+        stands for it, that becomes a question; an optional value is left out.
+        """
+        words = f"{text}\n{prompt.user_text(text, None)}"  # as typed, and as the model reads it
+        made_up = ungrounded(answer, words, context, self.schema)
+        if not made_up:
+            return answer
+        sub = self.schema.by_key[answer["command"], answer["subcommand"]]
+        for name in made_up:
+            arg = sub.arg[name]
+            if arg.required or arg.from_context:
+                category = "pronoun" if arg.from_context else "missing_arg"
+                question = clarification(self.schema, category, [sub.label], name.replace("_", " "))
+                return {**question, "confidence": round(1 - answer["confidence"], 3)}
+        return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
 
     def give_up(self):
         """The answer to a request in which the model loses itself: a question, which is always valid."""

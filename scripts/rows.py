@@ -154,18 +154,24 @@ def confident(value):
 
 def grounding_faults(answer, instruction, context, schema):
     """Every argument value must come from the words, the context, or the schema's own values. Nothing is made up."""
+    made_up = ungrounded(answer, instruction, context, schema)
+    return [f"grounding: {n}={answer['args'][n]!r} is neither in the words nor in the context" for n in made_up]
+
+
+def ungrounded(answer, instruction, context, schema):
+    """Names of the arguments of an answer (that fits the schema) whose value nobody said: see grounding_faults."""
     if answer["type"] != "command":
         return []
     sub = schema.by_key[answer["command"], answer["subcommand"]]
-    faults = []
-    for name, value in answer["args"].items():
-        arg = sub.arg[name]
-        if arg.type in ("enum", "boolean") or value == arg.default:
-            continue
-        if said(value, instruction) or (arg.from_context and flatten(context).get(arg.from_context) == value):
-            continue
-        faults.append(f"grounding: {name}={value!r} is neither in the words nor in the context")
-    return faults
+    known = flatten(context)
+    return [
+        name
+        for name, value in answer["args"].items()
+        if sub.arg[name].type not in ("enum", "boolean")
+        and value != sub.arg[name].default
+        and not said(value, instruction)
+        and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
+    ]
 
 
 def said(value, text):

@@ -231,8 +231,8 @@ def test_a_prompt_ends_as_it_did_in_training_however_long_the_request_is(used):
 # ---------------------------------------------------------------------------------------------- what the model says
 
 
-def answer_of(used):
-    return assert_valid(used.complete("whatever"), used.schema)
+def answer_of(used, text="buy milk", context=None):
+    return assert_valid(used.complete(text, context), used.schema)
 
 
 def test_a_dictated_command_comes_out_with_the_probability_of_its_words(used, dictate):
@@ -279,14 +279,14 @@ def test_the_best_word_is_found_behind_any_number_of_wrong_ones(used, dictate):
 @pytest.mark.parametrize("value", ["naïve café", "牛乳を買う", "🎉🧑‍💻", "покажи", "𝔘𝔫𝔦", 'say "hi" \\ now\n'])
 def test_characters_of_several_tokens_stay_whole(used, dictate, value):
     dictate(used, ADD % json.dumps(value, ensure_ascii=False))
-    assert answer_of(used)["args"] == {"text": value}
+    assert answer_of(used, value)["args"] == {"text": value}
     dictate(used, ADD % json.dumps(value, ensure_ascii=False))
     assert json.dumps(value, ensure_ascii=False) in used.complete("whatever", constrained=False)
 
 
 def test_escaped_text_becomes_canonical(used, dictate):
     dictate(used, ADD % r'"caf\u00e9 \/ \ud83c\udf89"')
-    output = used.complete("whatever")
+    output = used.complete("café / 🎉")
     assert '"text": "café / 🎉"' in output
     assert_valid(output, used.schema)
 
@@ -314,7 +314,7 @@ def test_bytes_that_are_no_unicode_cannot_come_out(used, dictate, raw):
 def test_words_that_look_like_the_end_do_not_end_the_answer(used, dictate):
     value = '", "confidence": 1.0}'
     dictate(used, ADD % json.dumps(value))
-    assert answer_of(used)["args"] == {"text": value}
+    assert answer_of(used, f"add {value}")["args"] == {"text": value}
 
 
 def test_the_same_suggestion_twice_comes_out_once(used, dictate):
@@ -335,6 +335,45 @@ def test_control_tokens_inside_an_answer_leave_it_valid(used, dictate):
     before, after = (ASK % "").split("Which one?")
     dictate(used, before, (token(used, "<|im_start|>"),), after)
     assert answer_of(used)["type"] == "clarification"
+
+
+READ = '{"type": "command", "command": "read", "subcommand": null, "args": {"number": 7}, "flags": [], "confidence": '
+LISTED = LIST.replace('"args": {}', '"args": %s')
+HERE = {"notes": {"current_note": 7, "current_folder": "work"}}
+
+
+@pytest.mark.parametrize(("text", "context"), [("read note 7", None), ("read seven", None), ("read this", HERE)])
+def test_a_value_that_the_words_or_the_context_hold_stays(used, dictate, text, context):
+    dictate(used, READ)
+    assert answer_of(used, text, context)["args"] == {"number": 7}
+
+
+@pytest.mark.parametrize("context", [None, {"notes": {"current_note": 70}}, {"notes": {"current_folder": "7"}}])
+def test_a_value_that_nobody_said_becomes_a_question_where_the_command_needs_it(used, dictate, context):
+    dictate(used, READ, lead=30.0)
+    answer = answer_of(used, "read a note", context)
+    assert answer["message"] == "Which number do you mean?"
+    assert answer["suggestions"] == [{"label": "read", "command": "read", "subcommand": None}]
+    assert answer["confidence"] == 0.0  # the model was sure of its command
+    dictate(used, READ)
+    assert '"number": 7' in used.complete("read a note", context, constrained=False)
+
+
+def test_a_needed_value_without_a_context_field_is_asked_for(used, dictate):
+    dictate(used, ADD % '"buy milk"')
+    assert answer_of(used, "add something")["message"] == "Which text should 'add' use?"
+
+
+def test_an_optional_value_that_nobody_said_is_left_out(used, dictate):
+    dictate(used, LISTED % '{"status": "open", "limit": 14}')
+    assert answer_of(used, "what is open")["args"] == {"status": "open"}
+
+
+def test_a_pointing_word_that_nothing_resolves_is_asked_for(used, dictate):
+    dictate(used, LISTED % '{"folder": "work"}')
+    assert answer_of(used, "list this folder", HERE)["args"] == {"folder": "work"}
+    dictate(used, LISTED % '{"folder": "work"}')
+    assert answer_of(used, "list this folder")["message"] == "Which folder do you mean?"
 
 
 GIVEN_UP = {
