@@ -22,7 +22,7 @@ import schema as cli_schema
 import sft
 import utils
 
-STEPS, BATCH, RATE = 8, 16, 1e-3
+STEPS, BATCH, RATE = 6, 16, 1e-3
 
 
 def measure(label, rows, val, schema, config):
