@@ -12,7 +12,8 @@ import rows
 import schema as cli_schema
 import utils
 from rows import flatten
-from teacher import Said, Teacher, freeze, nest, tidy
+from speaker import Said, tidy
+from teacher import Teacher, freeze, nest
 
 NUM = 300
 
@@ -258,7 +259,7 @@ def say(gh, text, label):
     """(frame, subcommand, Said) of a line that the phrasebook could have."""
     frame = phrasebook.parse_line(text, 1, f"frames/{label}", label, {})
     sub = gh.schema.by_label[label]
-    return frame, sub, gh.teacher.say(frame, sub, random.Random(1), 1)
+    return frame, sub, gh.teacher.speaker.say(frame, sub, random.Random(1), 1)
 
 
 def resolved(gh, text, label, kind, category, seed=0):
@@ -321,7 +322,7 @@ def test_a_slot_is_said_and_meant(gh):
 def test_a_number_after_a_word_for_it_is_written_in_digits(gh):
     for seed in range(60):
         frame = phrasebook.parse_line("view pr no. {number}", 1, "frames/pr view", "pr view", {})
-        said = gh.teacher.say(frame, gh.schema.by_label["pr view"], random.Random(seed), 1)
+        said = gh.teacher.speaker.say(frame, gh.schema.by_label["pr view"], random.Random(seed), 1)
         assert "".join(t for t, _ in said.segments) == f"view pr no. {said.args['number']}"
 
 
@@ -329,7 +330,7 @@ def test_options_never_contradict_what_is_said(gh):
     """The ways to merge stand in one list: after "squash", `[*]` must not add "with a rebase"."""
     frame = phrasebook.parse_line("squash pr {number} [*] => +squash", 1, "frames/pr merge", "pr merge", {})
     sub = gh.schema.by_label["pr merge"]
-    flags = [gh.teacher.say(frame, sub, random.Random(seed), 50).flags for seed in range(300)]
+    flags = [gh.teacher.speaker.say(frame, sub, random.Random(seed), 50).flags for seed in range(300)]
     assert all(f & {"squash", "rebase", "merge"} == {"squash"} for f in flags)
     assert any("delete-branch" in f for f in flags)
 
@@ -340,7 +341,7 @@ def test_an_option_that_is_sought_is_said(gh, sought):
     assert sought in gh.teacher.can_say(frame)
     sub = gh.schema.by_label["pr merge"]
     for seed in range(30):
-        assert sought[1:] in gh.teacher.say(frame, sub, random.Random(seed), 1, sought=sought).flags
+        assert sought[1:] in gh.teacher.speaker.say(frame, sub, random.Random(seed), 1, sought=sought).flags
 
 
 def test_what_a_frame_can_say(gh):
@@ -357,7 +358,7 @@ SEGMENTS = [("merge the words  ", False), ("Fix  The Login, NOW", True), (" into
 def test_dressing_changes_the_words_and_never_the_values(gh):
     texts = set()
     for seed in range(300):
-        text = gh.teacher.dress(Said(segments=list(SEGMENTS)), random.Random(seed), "ctx", set())
+        text = gh.teacher.speaker.dress(Said(segments=list(SEGMENTS)), random.Random(seed), "ctx", set())
         assert text.count("Fix  The Login, NOW") == 1
         assert text.count(" Main") == 1
         assert text == text.strip()
@@ -372,7 +373,7 @@ def test_dressing_changes_the_words_and_never_the_values(gh):
 def test_nothing_follows_free_text_that_has_no_end(gh):
     segments = [("comment on 7 saying ", False), ("ship it", True)]
     texts = {
-        gh.teacher.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx", set()) for s in range(200)
+        gh.teacher.speaker.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx", set()) for s in range(200)
     }
     assert {t[-8:] for t in texts} == {" ship it"}
     assert len(texts) > 20
@@ -381,14 +382,14 @@ def test_nothing_follows_free_text_that_has_no_end(gh):
 def test_typing_errors_of_a_typo_question_are_those_of_its_line(gh):
     segments = [("pull request chekcout something", False)]
     for seed in range(200):
-        text = gh.teacher.dress(Said(segments=segments), random.Random(seed), "typo", set())
+        text = gh.teacher.speaker.dress(Said(segments=segments), random.Random(seed), "typo", set())
         assert "pull request chekcout something" in text.lower()
 
 
 def test_politeness_never_says_a_flag(gh):
     """Behind "delete the pod", "now" is a flag of some tools and an empty word of others."""
     texts = [
-        {gh.teacher.dress(Said(segments=[("run it", False)]), random.Random(s), "ctx", flags) for s in range(600)}
+        {gh.teacher.speaker.dress(Said(segments=[("run it", False)]), random.Random(s), "ctx", flags) for s in range(600)}
         for flags in (set(), {"now"})
     ]
     assert any("now" in t.split() for t in texts[0])
