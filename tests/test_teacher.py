@@ -338,7 +338,7 @@ def test_options_never_contradict_what_is_said(gh):
 @pytest.mark.parametrize("sought", ["+auto", "+delete-branch", "+rebase"])
 def test_an_option_that_is_sought_is_said(gh, sought):
     frame = phrasebook.parse_line("merge pr {number} [*]", 1, "frames/pr merge", "pr merge", {})
-    assert sought in gh.teacher.can_say(frame)
+    assert sought in gh.teacher.speaker.can_say(frame, gh.schema)
     sub = gh.schema.by_label["pr merge"]
     for seed in range(30):
         assert sought[1:] in gh.teacher.speaker.say(frame, sub, random.Random(seed), 1, sought=sought).flags
@@ -346,9 +346,9 @@ def test_an_option_that_is_sought_is_said(gh, sought):
 
 def test_what_a_frame_can_say(gh):
     frame = phrasebook.parse_line("squash pr {number} [delete] => +squash", 1, "frames/pr merge", "pr merge", {})
-    assert gh.teacher.can_say(frame) == {"number", "+squash", "+delete-branch"}
+    assert gh.teacher.speaker.can_say(frame, gh.schema) == {"number", "+squash", "+delete-branch"}
     frame = phrasebook.parse_line("reopen {number}", 1, "frames/issue reopen", "issue reopen", {})
-    assert gh.teacher.can_say(frame) == set()  # what is required is said anyway
+    assert gh.teacher.speaker.can_say(frame, gh.schema) == set()  # what is required is said anyway
 
 
 # --------------------------------------------------------------------------------------------------------- dressing
@@ -373,7 +373,8 @@ def test_dressing_changes_the_words_and_never_the_values(gh):
 def test_nothing_follows_free_text_that_has_no_end(gh):
     segments = [("comment on 7 saying ", False), ("ship it", True)]
     texts = {
-        gh.teacher.speaker.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx", set()) for s in range(200)
+        gh.teacher.speaker.dress(Said(segments=segments, open_end=True), random.Random(s), "ctx", set())
+        for s in range(200)
     }
     assert {t[-8:] for t in texts} == {" ship it"}
     assert len(texts) > 20
@@ -389,7 +390,10 @@ def test_typing_errors_of_a_typo_question_are_those_of_its_line(gh):
 def test_politeness_never_says_a_flag(gh):
     """Behind "delete the pod", "now" is a flag of some tools and an empty word of others."""
     texts = [
-        {gh.teacher.speaker.dress(Said(segments=[("run it", False)]), random.Random(s), "ctx", flags) for s in range(600)}
+        {
+            gh.teacher.speaker.dress(Said(segments=[("run it", False)]), random.Random(s), "ctx", flags)
+            for s in range(600)
+        }
         for flags in (set(), {"now"})
     ]
     assert any("now" in t.split() for t in texts[0])
