@@ -39,6 +39,11 @@ train-generate *settings: _env
 train-generate-force *settings: _env
     {{ python }} scripts/generate.py --force "$@"
 
+# a phrasebook by Claude for a CLI that has none: the cheap road to good data
+[group('pipeline')]
+train-phrases *settings: _env
+    {{ python }} scripts/phrases.py "$@"
+
 # stage 2: supervised fine-tuning of the base model
 [group('pipeline')]
 train-sft *settings: _env

@@ -146,7 +146,7 @@ def facts(name, schema, rows, stage, matrix):
         "settings": settings,
         "teacher": stage.get("teacher", "unknown"),
         "rows": {split: len(t) for split, t in texts.items()},
-        "by_hand": sum(not r["frame"] for r in rows),
+        "by_hand": sum(not r["frame"] and not r["category"] for r in rows),
         "rejected": stage.get("rejected") or {},
         "shares": shares(rows, schema),
         "few": FEW,

@@ -1,8 +1,9 @@
 """Stage 1, data generation: a teacher writes labelled rows for a CLI.
 
-Reads   schemas/<name>.yaml, schemas/phrases/<name>.yaml where there is one, schemas/lexicon/
+Reads   schemas/<name>.yaml, schemas/phrases/<name>.yaml where there is one, schemas/lexicon/; training/configs/generate_config.yaml
 Writes  training/data/<name>/train.jsonl, train_val.jsonl (rows), frames.jsonl (where each row comes from, in the same order),
-        stage.json (settings), report.html and report.json (see data_report.py); train_progress.jsonl while it runs
+        stage.json (settings, what Claude cost), report.html and report.json (see data_report.py); train_progress.jsonl while it runs;
+        claude.jsonl, the replies that were paid for, from which any later run starts
 Run     just train-generate name=gh num=3000        (train-generate-force starts afresh)
 """
 
@@ -10,7 +11,9 @@ from collections import Counter
 
 import schema as cli_schema
 import utils
+from claude.exchange import OFFLINE, has_key
 from data_report import report
+from report_page import rejections
 from rows import Seen, row_faults
 from split_check import SPLITS, row_id
 from utils import SCHEMAS, data_dir, display, fail, write_jsonl
@@ -19,14 +22,28 @@ BATCH = 100  # rows between two saves
 PATIENCE = 400  # candidates in a row without a new one before the teacher is said to be dry
 
 
+def teacher_of(settings):
+    """(teacher, why): what teacher=auto means. Rows that Claude wrote are not replaced by others because a key is missing."""
+    if settings["teacher"] != "auto":
+        return settings["teacher"], "as set"
+    before = ((utils.read_json(data_dir(settings["name"]) / "stage.json") or {}).get("fingerprint") or {}).get(
+        "settings"
+    )
+    before = (before or {}).get("teacher", "phrasebook")
+    if before != "phrasebook":
+        return before, "the data here is from it"
+    return ("claude", "ANTHROPIC_API_KEY is set") if has_key() else ("phrasebook", "ANTHROPIC_API_KEY is not set")
+
+
 def wanted(settings):
     """The fingerprint of the data that these settings ask for."""
-    inputs = [
-        SCHEMAS / f"{settings['name']}.yaml",
-        SCHEMAS / "phrases" / f"{settings['name']}.yaml",
-        *sorted((SCHEMAS / "lexicon").glob("*.yaml")),
-    ]
-    return utils.fingerprint("generate", {k: settings[k] for k in ("num", "seed")}, *inputs)
+    teacher, keys = teacher_of(settings)[0], {k: settings[k] for k in ("num", "seed")}
+    inputs = [SCHEMAS / f"{settings['name']}.yaml"]
+    if teacher == "phrasebook":
+        inputs += [SCHEMAS / "phrases" / f"{settings['name']}.yaml", *sorted((SCHEMAS / "lexicon").glob("*.yaml"))]
+    else:
+        keys["teacher"] = teacher
+    return utils.fingerprint("generate", keys, *inputs)
 
 
 def state(folder, fingerprint):
@@ -127,8 +144,25 @@ def main(argv):
         report(name, schema)
         return
 
+    if now == "changed":
+        print("generate: settings or inputs have changed since the data was made; making it again")
+    teacher, why = teacher_of(settings)
+    by = by_phrasebook if teacher == "phrasebook" else by_claude
+    records, facts, done = by(settings, schema, fingerprint, force, teacher, why)
+    write(folder, fingerprint, records, facts)
+    done()
+    report(name, schema)
+    counts = Counter(r["split"] for r in records)
+    print(
+        f"generate: {counts['train']} training and {counts['val']} validation rows in {display(folder)}; next: just train-sft name={name}"
+    )
+
+
+def by_phrasebook(settings, schema, fingerprint, force, teacher, why):
+    """Rows of the bundled teacher: (records, facts for stage.json, what to do once they are written)."""
     from teacher import Teacher
 
+    name = settings["name"]
     teacher = Teacher(schema, name, settings["seed"])
     if teacher.faults:
         fail(
@@ -138,44 +172,98 @@ def main(argv):
         "generate",
         name=name,
         num=settings["num"],
-        teacher=f"phrasebook ({teacher.origin})",
+        teacher=f"phrasebook ({teacher.origin}; {why})",
         frames="{} + {} held out".format(*teacher.capacity()),
         seed=settings["seed"],
     )
-    if now == "changed":
-        print("generate: settings or inputs have changed since the data was made; making it again")
-    path = folder / "train_progress.jsonl"
+    path = data_dir(name) / "train_progress.jsonl"
     if force:
         path.unlink(missing_ok=True)
     progress = utils.Progress(path, fingerprint, "delete the file, or run train-generate-force")
     rejected = draw_rows(teacher, schema, settings["num"], progress)
-    parts = {split: [d for d in progress.records if d["split"] == split] for split in SPLITS}
+    return progress.records, {"teacher": teacher.origin, "rejected": rejected}, progress.done
+
+
+def by_claude(settings, schema, fingerprint, force, teacher, why):
+    """Rows that Claude writes, over the API or by hand; like by_phrasebook. Paid replies stay in claude.jsonl."""
+    from claude import bill, direct
+    from claude.byhand import ByHand
+    from claude.exchange import Exchange, connect
+
+    name, folder = settings["name"], data_dir(settings["name"])
+    config = utils.stage_config("generate", settings)["claude"]
+    path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
+    if force:
+        path.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
+    mark = {"journal": teacher, "cli": name}
+    client = connect(config) if teacher == "claude" else None
+    if kept.exists() and not utils.Progress.holds(path, mark):
+        utils.write_text(path, kept.read_text(encoding="utf-8"))
+    journal = utils.Progress(path, mark, "delete the file, or run train-generate-force")
+    by_hand = ByHand(folder / "manual", journal)
+    exchange = Exchange(config, journal, settings["batch"], settings["budget"], client=client) if client else by_hand
+    made = direct.Direct(schema, settings["num"], settings["seed"], config, exchange)
+    utils.header(
+        "generate",
+        name=name,
+        num=settings["num"],
+        teacher=f"{teacher} ({why})",
+        model=config["model"],
+        seed=settings["seed"],
+    )
+    made.recall()
+    if client and made.collector.need():
+        usd, count = made.estimate(lambda r: bill.count(client, r, config["model"]))
+        spent = exchange.spent()
+        print(
+            f"generate: {sum(made.collector.need().values())} rows to ask for in {count} requests, about ${usd:.2f}; "
+            f"budget ${settings['budget']:.2f}, of it spent ${spent:.2f}",
+            flush=True,
+        )
+        if spent + usd > settings["budget"]:
+            fail(
+                f"about ${spent + usd:.2f} is more than budget={settings['budget']:g}; nothing was sent; raise budget=, lower num=, "
+                f"or run: just train-phrases name={name} (a phrasebook costs a fraction); {OFFLINE}"
+            )
+    complete = made.gather()
+    accepted, short = made.collector.accepted, sum(made.collector.need().values())
+    if not complete:
+        fail(
+            f"budget={settings['budget']:g} is spent (${exchange.spent():.2f}): {len(accepted)} of {settings['num']} rows are there and kept; "
+            "raise budget= and run the same command"
+        )
+    if not accepted:
+        fail(f"no row came back that obeys the rules; {rejections(made.collector.rejected)}; nothing was written")
+    if short:
+        print(f"generate: {short} of {settings['num']} rows could not be had: {made.shortest()}")
+    facts = {"teacher": f"{teacher} ({config['model']})", "rejected": made.collector.rejected}
+    if client:
+        facts["bill"] = bill.bill(journal.records)
+        print("\n".join(["generate: the bill", *bill.lines(facts["bill"])]))
+
+    def done():
+        journal.file.close()
+        path.replace(kept)
+
+    return direct.split(accepted, settings["seed"]), facts, done
+
+
+def write(folder, fingerprint, records, facts):
+    """Rows, where they come from, and stage.json last: a run that is killed in between is taken up again."""
+    parts = {split: [d for d in records if d["split"] == split] for split in SPLITS}
     texts = {file: utils.jsonl([d["row"] for d in parts[split]]) for split, file in SPLITS.items()}
     written = {file: utils.digest_text(text) for file, text in texts.items()}
     utils.write_json(folder / "stage.json", {**(utils.read_json(folder / "stage.json") or {}), "writing": written})
     for file, text in texts.items():
         utils.write_text(folder / file, text)
-    write_jsonl(
-        folder / "frames.jsonl",
-        [
-            {**{k: d[k] for k in ("split", "category", "label", "frame")}, "row": row_id(d["row"])}
-            for split in SPLITS
-            for d in parts[split]
-        ],
-    )
-    utils.finish(
-        folder,
-        fingerprint,
-        written=written,
-        teacher=teacher.origin,
-        rows={s: len(p) for s, p in parts.items()},
-        rejected=rejected,
-    )
-    progress.done()
-    report(name, schema)
-    print(
-        f"generate: {len(parts['train'])} training and {len(parts['val'])} validation rows in {display(folder)}; next: just train-sft name={name}"
-    )
+    origin = [
+        {**{k: d.get(k) for k in ("split", "category", "label", "frame")}, "row": row_id(d["row"])}
+        for split in SPLITS
+        for d in parts[split]
+    ]
+    write_jsonl(folder / "frames.jsonl", origin)
+    utils.finish(folder, fingerprint, written=written, rows={s: len(p) for s, p in parts.items()}, **facts)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def pair(p):
     for split in ("val", "train"):
         row = p[split]
         lines.append(f"<p>{escape(row['instruction'])}</p>")
-        lines.append(f"<p><small>{escape(', '.join((row['at'], row['frame'] or 'by hand')))}</small></p>")
+        lines.append(f"<p><small>{escape(', '.join((row['at'], row['frame'] or 'no frame')))}</small></p>")
     return f"<article>{''.join(lines)}</article>"
 
 
@@ -158,7 +158,7 @@ def split_words(split):
     if split["by frame"]:
         parts.append(f"none of {split['by frame']} validation rows shares its frame with a training row")
     if split["by text"]:
-        parts.append(f"none of {split['by text']} by hand is as similar as {split['limit']} to a training row")
+        parts.append(f"none of {split['by text']} without a frame is as similar as {split['limit']} to a training row")
     return ", ".join(parts)
 
 

@@ -185,7 +185,7 @@ class Speaker:
         segments = tidy(said.segments)
         if rng.random() > self.lexicon.wording["plain"]:
             first = segments[0][0].split()[0] if segments and not segments[0][1] and segments[0][0].split() else ""
-            if re.match("merge requests?\\b", segments[0][0].lstrip().lower()):
+            if first.lower() == "merge" and re.match("merge requests?\\b", segments[0][0].lstrip().lower()):
                 first = ""  # a thing here, no verb: never "let's merge requests"
             fill = self.lexicon.dressing(first, said.open_end, category, rng)
             if fill and not flags & set(

@@ -21,6 +21,8 @@ DEFAULTS = {
     "num": 3000,
     "quant": "q4_k_m",
     "teacher": "auto",
+    "budget": 5.0,
+    "batch": "auto",
     "base": "auto",
     "seed": 0,
     "test": None,
@@ -28,7 +30,8 @@ DEFAULTS = {
     "context": None,
     "text": None,
 }
-TEACHERS = ("auto", "phrasebook")
+TEACHERS = ("auto", "claude", "phrasebook", "manual")
+BATCHES = ("auto", "on", "off")
 MENDS = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -38,7 +41,7 @@ MENDS = {
     errno.ENOTDIR: "move the file that stands where a folder should be",
     errno.EEXIST: "move the file that stands where a folder should be",
 }
-STAGE_CONFIGS = ("sft", "dpo")
+STAGE_CONFIGS = ("generate", "sft", "dpo")
 # The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
 QUANTS = (
     "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q2_k_s q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k "
@@ -136,6 +139,8 @@ def parse_settings(words, needs_name=True, needs_schema=True, bare=None):
     settings["quant"] = settings["quant"].lower()
     choice("quant", settings["quant"], QUANTS)
     choice("teacher", settings["teacher"], TEACHERS)
+    choice("batch", settings["batch"], BATCHES)
+    settings["budget"] = dollars(settings["budget"])
     if needs_name or settings["name"] is not None:
         check_name(settings["name"], needs_schema)
     return settings
@@ -156,6 +161,16 @@ def whole(key, value, least):
         fail(f"{key}={value} is not a whole number")
     if not least <= number <= 1_000_000:
         fail(f"{key}={value} is out of range; at least {least}, at most 1000000")
+    return number
+
+
+def dollars(value):
+    try:
+        number = float(str(value).removeprefix("$"))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1e6:
+        fail(f"budget={value} is no amount of dollars, such as budget=5")
     return number
 
 
@@ -189,8 +204,8 @@ def check_name(name, needs_schema=True):
         fail(f"no schemas/{name}.yaml; {mend}")
 
 
-def stage_config(stage, settings, base):
-    """sft_config.yaml or dpo_config.yaml; over it the base model's own file where there is one; over that the command line."""
+def stage_config(stage, settings, base=""):
+    """<stage>_config.yaml; over it the base model's own file where there is one; over that the command line."""
     config = load_yaml(CONFIGS / f"{stage}_config.yaml")
     own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
     overlay = (load_yaml(own) or {}).get(stage) or {} if own.exists() else {}
@@ -309,6 +324,15 @@ class Progress:
         else:
             self.file.truncate(sum(len(line) + 1 for line in lines))
             self.file.seek(0, os.SEEK_END)
+
+    @staticmethod
+    def holds(path, fingerprint):
+        """Whether a file is there and has this fingerprint."""
+        try:
+            with open(path, encoding="utf-8") as f:
+                return json.loads(f.readline()) == {"fingerprint": fingerprint}
+        except (OSError, ValueError):
+            return False
 
     def save(self, records):
         self.write(records)

@@ -1,0 +1,183 @@
+"""Rows written by Claude: ask cell by cell until every quota is full, then put a tenth of them aside for validation."""
+
+import json
+import random
+import re
+from collections import Counter
+
+import utils
+from lexicon import Lexicon
+from split_check import vectors
+from teacher import VALIDATION
+
+from . import bill, cells
+from .exchange import expected
+from .replies import Collector
+
+FRUITLESS = 2  # rounds in a row without a single new row, after which the rest is given up
+KNOWN = 15  # instructions that a later round is shown, so that it does not write them again
+ALIKE = 0.8  # cosine from which two instructions stay on one side of the split
+
+
+class Direct:
+    """A data set of num rows in the making. exchange: an Exchange or ByHand; its journal also holds the cells of every round."""
+
+    def __init__(self, schema, num, seed, config, exchange):
+        self.schema, self.seed, self.config, self.exchange = schema, seed, config, exchange
+        self.lexicon = Lexicon()
+        self.collector = Collector(cells.quotas(schema, num), schema)
+        self.system, self.cells, self.bar, self.num = cells.system(schema), {}, None, num
+        self.measure = lambda text: len(text) // 3  # tokens of a text, see estimate()
+
+    def requests(self, of):
+        """The requests of some cells, in order."""
+        return [self.request(cell) for cell in of]
+
+    def request(self, cell):
+        user, n = cells.user(cell), sum(cell["counts"].values())
+        wanted = cells.ROW_TOKENS * n
+        return {
+            "id": cell["id"],
+            "system": self.system,
+            "user": user,
+            "schema": cells.REPLY,
+            "max_tokens": 400 + 2 * wanted,
+            "tokens": (self.measured() + self.measure(user), wanted),
+            "shared": self.measured(),
+        }
+
+    def measured(self):
+        return self.measure(self.system)
+
+    def rounds(self):
+        """Cells of the rounds so far, as the journal has them."""
+        return [r["cells"] for r in self.exchange.journal.records if r["kind"] == "round"]
+
+    def next_round(self):
+        """Cells for what is missing; they go to the journal, so that an interrupted run asks the same again."""
+        made = self.plan_round(len(self.rounds()) + 1)
+        self.exchange.journal.save([{"kind": "round", "cells": made}])
+        return made
+
+    def plan_round(self, number=1):
+        made = cells.cells(self.schema, self.collector.need(), self.config["rows_per_request"], number)
+        for cell in made:
+            rng = random.Random(f"{self.seed}:{cell['id']}")
+            cell["situations"] = cells.situations(cell, self.schema, self.lexicon, rng)
+            alike = {*cell["counts"], cell["category"]}
+            known = [a["row"]["instruction"] for a in self.collector.accepted if alike & {a["label"], a["category"]}]
+            cell["known"] = rng.sample(known, min(KNOWN, len(known)))
+        return made
+
+    def take(self, reply):
+        cell = self.cells[reply["id"]]
+        if reply.get("stop") == "refusal":
+            self.collector.rejected["refused"] += 1
+        new = self.collector.take(reply["text"], cell)
+        if self.bar is not None:
+            self.bar.update(new)
+            self.bar.set_postfix_str(self.postfix(), refresh=False)
+
+    def postfix(self):
+        words = f"{sum(self.collector.rejected.values())} rejected"
+        if hasattr(self.exchange, "spent"):
+            used = Counter()
+            for r in self.exchange.of("reply"):
+                used.update(bill.tokens(r["usage"]))
+            words += f", {sum(used.values()):,} tokens, ${self.exchange.spent():.2f}"
+        return words
+
+    def recall(self):
+        """Take the replies of earlier runs."""
+        for made in self.rounds():
+            self.cells |= {cell["id"]: cell for cell in made}
+        for reply in self.exchange.replies(self.cells):
+            self.take(reply)
+
+    def shortest(self):
+        """What is missing, the most first, in words."""
+        need = sorted(self.collector.need().items(), key=lambda kv: -kv[1])
+        more = f", and {len(need) - 3} more kinds" if len(need) > 3 else ""
+        return ", ".join(f"{key} ({kind}) {n}" for (kind, key), n in need[:3]) + more
+
+    def gather(self):
+        """Ask until all quotas are full. Returns False when the budget stopped it; what is still missing then is in collector.need()."""
+        from tqdm import tqdm
+
+        start = len(self.collector.accepted)
+        if start:
+            print(f"generate: continuing after {start} rows of {utils.display(self.exchange.journal.path)}", flush=True)
+        self.bar = tqdm(
+            desc="generate", total=self.num, initial=start, unit="row", disable=None, mininterval=0.5, smoothing=0.05
+        )
+        last = self.rounds()[-1] if self.rounds() else []
+        current, fruitless = (last if self.exchange.open(self.requests(last)) else None), 0
+        try:
+            while self.collector.need() and fruitless < FRUITLESS:
+                current = current or self.next_round()
+                self.cells |= {cell["id"]: cell for cell in current}
+                before = len(self.collector.accepted)
+                if not self.exchange.answer(self.requests(current), self.take):
+                    return False
+                fruitless = fruitless + 1 if len(self.collector.accepted) == before else 0
+                current = None
+        finally:
+            self.bar.close()
+        return True
+
+    def missing(self):
+        """Requests that would be sent next: what is open of the last round, or the round after it."""
+        last = self.exchange.open(self.requests(self.rounds()[-1])) if self.rounds() else []
+        return last or self.requests(self.plan_round())
+
+    def estimate(self, count=None):
+        """(dollars, requests) for the rows that are missing. count(request): input tokens by the API, or None."""
+        local = bill.tokenizer()
+        self.measure = local
+        made = self.missing()
+        counted = count(made[0]) if count and made else None
+        if counted:
+            factor = counted / made[0]["tokens"][0]
+            self.measure = lambda text: round(local(text) * factor)
+            made = self.missing()
+        return expected(made, self.config["model"], self.exchange.batched(made)), len(made)
+
+
+def split(accepted, seed):
+    """Give each accepted row its "split": about a tenth of each kind for validation, and near-duplicates always on one side."""
+    rng = random.Random(f"{seed}:split")
+    group = clusters([masked(a["row"]) for a in accepted])
+    members = {}
+    for i, g in enumerate(group):
+        members.setdefault(g, []).append(i)
+    kinds = Counter(a["kind"] for a in accepted)
+    room = cells.apportion(round(len(accepted) * VALIDATION), dict(kinds))
+    for ids in sorted(members.values(), key=lambda ids: (len(ids), rng.random())):
+        wanted = Counter(accepted[i]["kind"] for i in ids)
+        val = all(room[k] >= n for k, n in wanted.items())
+        if val:
+            room.update({k: room[k] - n for k, n in wanted.items()})
+        for i in ids:
+            accepted[i]["split"] = "val" if val else "train"
+    return accepted
+
+
+def masked(row):
+    """The words of a row with the values of its answer, and all digits, made alike: what is left is how it was said."""
+    text = row["instruction"]
+    for name, value in sorted(json.loads(row["output"]).get("args", {}).items(), key=lambda a: -len(str(a[1]))):
+        text = text.replace(str(value), name)
+    return re.sub(r"\d+", "0", text)
+
+
+def clusters(texts):
+    """A number for each text; texts that are alike, or linked by others that are, have the same (single linkage)."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    matrix = vectors(texts)
+    links = (matrix @ matrix.T).tocoo()
+    keep = links.data >= ALIKE
+    graph = csr_matrix((np.ones(keep.sum()), (links.row[keep], links.col[keep])), shape=links.shape)
+    return connected_components(graph, directed=False)[1].tolist()
