@@ -1,5 +1,7 @@
 """Stage 3a, preference data: where the SFT model's own answers are wrong, the validated answer is preferred to them.
 
+With teacher=claude, Claude gives the ideal answer where a verifier cannot decide, because both answers obey every rule.
+
 Reads   training/models/<name>/sft, training/data/<name>/train.jsonl (never a validation row)
 Writes  training/data/<name>/preferences.jsonl: {"prompt", "chosen", "rejected", "instruction", "context"}; preferences.json (settings)
 Run     just train-generate-preferences name=gh
@@ -13,6 +15,7 @@ import prompt
 import schema as cli_schema
 import scores
 import utils
+from claude.exchange import has_key
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config, write_jsonl
 
 BATCH = 32  # requests that are answered at once
@@ -25,9 +28,41 @@ def plan(settings, base=None):
     name = settings["name"]
     config = stage_config("dpo", settings, base or base_model.of_sft(settings))
     inputs = [models_dir(name) / "sft", data_dir(name) / "train.jsonl"]
-    return config, utils.fingerprint(
-        "gen_prefs", {"seed": settings["seed"], "max_pairs": config["model"]["max_pairs"]}, *inputs
-    )
+    keys = {"seed": settings["seed"], "max_pairs": config["model"]["max_pairs"]}
+    if by_claude(settings):
+        keys["judge"] = utils.stage_config("generate", settings)["claude"]["model"]
+    return config, utils.fingerprint("gen_prefs", keys, *inputs)
+
+
+def by_claude(settings):
+    """Whether Claude reads the pairs: with a key, unless another teacher is asked for."""
+    return settings["teacher"] in ("auto", "claude") and has_key()
+
+
+def reviewed(pairs, settings, schema):
+    """(pairs, counts) after Claude has read those that the verifier cannot decide; ({}, pairs) where the budget is too small."""
+    from claude import bill, judge
+    from claude.exchange import Exchange, expected
+
+    folder = data_dir(settings["name"])
+    config = utils.stage_config("generate", settings)["claude"]
+    before = sum(line["usd"] for line in ((read_json(folder / "stage.json") or {}).get("bill") or {}).values())
+    wanted = judge.requests([p for p in pairs if judge.undecided(p, schema)], schema)
+    mark = {"journal": "preferences", "pairs": utils.digest_text(utils.jsonl(pairs)), "model": config["model"]}
+    journal = utils.Progress(folder / "preferences_claude.jsonl", mark, "delete the file")
+    exchange = Exchange(config, journal, settings["batch"], settings["budget"] - before, "gen_prefs")
+    usd = expected(exchange.open(wanted), config["model"], exchange.batched(wanted))
+    left = exchange.budget - exchange.spent()
+    if usd > left:
+        print(
+            f"gen_prefs: reading the undecided pairs would cost about ${usd:.2f}, of budget= ${left:.2f} is left: the labels stand"
+        )
+        return pairs, {}
+    print(f"gen_prefs: Claude reads the undecided pairs, about ${usd:.2f}", flush=True)
+    pairs, counts = judge.review(pairs, exchange, schema)
+    if wanted:
+        print("\n".join(["gen_prefs: the bill", *bill.lines(bill.bill(journal.records))]))
+    return pairs, counts
 
 
 def sample(model, tokenizer, prompts, seed):
@@ -99,11 +134,17 @@ def main(argv):
     bar.close()
     pairs = [p for r in progress.records for p in r["pairs"]][:most]
     tried = sum(r["tried"] for r in progress.records)
+    wrong, counts = len(pairs), {}
+    if by_claude(settings):
+        pairs, counts = reviewed(pairs, settings, schema)
+        if counts:
+            words = "{read} pairs read by Claude: {label_kept} labels stand, {label_replaced} were bettered, {dropped} answers were right"
+            print(f"gen_prefs: {words.format(**counts)}")
     write_jsonl(out, pairs)
-    utils.write_json(record, {"fingerprint": fingerprint, "tried": tried, "pairs": len(pairs)})
+    utils.write_json(record, {"fingerprint": fingerprint, "tried": tried, "pairs": len(pairs), "claude": counts})
     progress.done()
     print(
-        f"gen_prefs: {len(pairs)} of {tried} answers of the SFT model are wrong; pairs in {display(out)}; next: just train-dpo name={name}"
+        f"gen_prefs: {wrong} of {tried} answers of the SFT model are wrong; {len(pairs)} pairs in {display(out)}; next: just train-dpo name={name}"
     )
 
 

@@ -144,11 +144,9 @@ def main(argv):
         report(name, schema)
         return
 
-    if now == "changed":
-        print("generate: settings or inputs have changed since the data was made; making it again")
-    teacher, why = teacher_of(settings)
+    teacher = teacher_of(settings)[0]
     by = by_phrasebook if teacher == "phrasebook" else by_claude
-    records, facts, done = by(settings, schema, fingerprint, force, teacher, why)
+    records, facts, done = by(settings, schema, fingerprint, force, now)
     write(folder, fingerprint, records, facts)
     done()
     report(name, schema)
@@ -158,7 +156,14 @@ def main(argv):
     )
 
 
-def by_phrasebook(settings, schema, fingerprint, force, teacher, why):
+def announce(now, **settings):
+    """The first lines of a run."""
+    utils.header("generate", **settings)
+    if now == "changed":
+        print("generate: settings or inputs have changed since the data was made; making it again", flush=True)
+
+
+def by_phrasebook(settings, schema, fingerprint, force, now):
     """Rows of the bundled teacher: (records, facts for stage.json, what to do once they are written)."""
     from teacher import Teacher
 
@@ -168,11 +173,11 @@ def by_phrasebook(settings, schema, fingerprint, force, teacher, why):
         fail(
             f"schemas/phrases/{name}.yaml:{teacher.faults[0]} ({len(teacher.faults)} in all; run: just train-check name={name})"
         )
-    utils.header(
-        "generate",
+    announce(
+        now,
         name=name,
         num=settings["num"],
-        teacher=f"phrasebook ({teacher.origin}; {why})",
+        teacher=f"phrasebook ({teacher.origin}; {teacher_of(settings)[1]})",
         frames="{} + {} held out".format(*teacher.capacity()),
         seed=settings["seed"],
     )
@@ -184,69 +189,95 @@ def by_phrasebook(settings, schema, fingerprint, force, teacher, why):
     return progress.records, {"teacher": teacher.origin, "rejected": rejected}, progress.done
 
 
-def by_claude(settings, schema, fingerprint, force, teacher, why):
-    """Rows that Claude writes, over the API or by hand; like by_phrasebook. Paid replies stay in claude.jsonl."""
-    from claude import bill, direct
+def begin(settings, schema, teacher, client, force=False):
+    """(Direct with all earlier replies taken, config) for rows that Claude writes; the replies that were paid for are in its journal."""
+    from claude import direct
     from claude.byhand import ByHand
-    from claude.exchange import Exchange, connect
+    from claude.exchange import Exchange
 
-    name, folder = settings["name"], data_dir(settings["name"])
+    folder = data_dir(settings["name"])
     config = utils.stage_config("generate", settings)["claude"]
     path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
     if force:
         path.unlink(missing_ok=True)
         kept.unlink(missing_ok=True)
-    mark = {"journal": teacher, "cli": name}
-    client = connect(config) if teacher == "claude" else None
+    mark = {"journal": teacher, "cli": settings["name"]}
     if kept.exists() and not utils.Progress.holds(path, mark):
         utils.write_text(path, kept.read_text(encoding="utf-8"))
     journal = utils.Progress(path, mark, "delete the file, or run train-generate-force")
     by_hand = ByHand(folder / "manual", journal)
     exchange = Exchange(config, journal, settings["batch"], settings["budget"], client=client) if client else by_hand
     made = direct.Direct(schema, settings["num"], settings["seed"], config, exchange)
-    utils.header(
-        "generate",
-        name=name,
-        num=settings["num"],
-        teacher=f"{teacher} ({why})",
-        model=config["model"],
-        seed=settings["seed"],
-    )
     made.recall()
-    if client and made.collector.need():
+    return made, config
+
+
+def by_claude(settings, schema, fingerprint, force, now):
+    """Rows that Claude writes, over the API or by hand; like by_phrasebook. Paid replies stay in claude.jsonl."""
+    from claude import bill, direct
+    from claude.exchange import connect
+
+    name, num, budget = settings["name"], settings["num"], settings["budget"]
+    teacher, why = teacher_of(settings)
+    client = connect(utils.stage_config("generate", settings)["claude"]) if teacher == "claude" else None
+    made, config = begin(settings, schema, teacher, client, force)
+    journal, collector = made.exchange.journal, made.collector
+    announce(now, name=name, num=num, teacher=f"{teacher} ({why})", model=config["model"], seed=settings["seed"])
+    if client and collector.need():
         usd, count = made.estimate(lambda r: bill.count(client, r, config["model"]))
-        spent = exchange.spent()
+        spent = made.exchange.spent()
         print(
-            f"generate: {sum(made.collector.need().values())} rows to ask for in {count} requests, about ${usd:.2f}; "
-            f"budget ${settings['budget']:.2f}, of it spent ${spent:.2f}",
+            f"generate: {sum(collector.need().values())} rows to ask for in {count} requests, about ${usd:.2f}; "
+            f"budget ${budget:.2f}, of it spent ${spent:.2f}",
             flush=True,
         )
-        if spent + usd > settings["budget"]:
+        if spent + usd > budget:
             fail(
-                f"about ${spent + usd:.2f} is more than budget={settings['budget']:g}; nothing was sent; raise budget=, lower num=, "
+                f"about ${spent + usd:.2f} is more than budget={budget:g}; nothing was sent; raise budget=, lower num=, "
                 f"or run: just train-phrases name={name} (a phrasebook costs a fraction); {OFFLINE}"
             )
-    complete = made.gather()
-    accepted, short = made.collector.accepted, sum(made.collector.need().values())
-    if not complete:
+    if not made.gather():
         fail(
-            f"budget={settings['budget']:g} is spent (${exchange.spent():.2f}): {len(accepted)} of {settings['num']} rows are there and kept; "
+            f"budget={budget:g} is spent (${made.exchange.spent():.2f}): {len(collector.accepted)} of {num} rows are there and kept; "
             "raise budget= and run the same command"
         )
-    if not accepted:
-        fail(f"no row came back that obeys the rules; {rejections(made.collector.rejected)}; nothing was written")
+    if not collector.accepted:
+        fail(f"no row came back that obeys the rules ({rejections(collector.rejected)}); nothing was written")
+    short = sum(collector.need().values())
     if short:
-        print(f"generate: {short} of {settings['num']} rows could not be had: {made.shortest()}")
-    facts = {"teacher": f"{teacher} ({config['model']})", "rejected": made.collector.rejected}
+        print(f"generate: {short} of {num} rows could not be had: {made.shortest()}")
+    facts = {"teacher": f"{teacher} ({config['model']})", "rejected": collector.rejected}
     if client:
         facts["bill"] = bill.bill(journal.records)
         print("\n".join(["generate: the bill", *bill.lines(facts["bill"])]))
+    path = journal.path
 
     def done():
         journal.file.close()
-        path.replace(kept)
+        path.replace(path.with_name(f"{teacher}.jsonl"))
 
-    return direct.split(accepted, settings["seed"]), facts, done
+    return direct.split(collector.accepted, settings["seed"]), facts, done
+
+
+def estimate(settings, schema):
+    """(dollars, requests, dollars spent before, rows missing) for the rows that Claude would write; nothing is sent or written."""
+    from types import SimpleNamespace
+
+    from claude import direct
+    from claude.exchange import Exchange
+
+    folder = data_dir(settings["name"])
+    config = utils.stage_config("generate", settings)["claude"]
+    mark = {"journal": "claude", "cli": settings["name"]}
+    paths = [folder / "train_progress.jsonl", folder / "claude.jsonl"]
+    path = next((p for p in paths if utils.Progress.holds(p, mark)), None)
+    records = utils.read_jsonl(path)[1:] if path else []
+    exchange = Exchange(config, SimpleNamespace(records=records, path=path), settings["batch"], client="none")
+    made = direct.Direct(schema, settings["num"], settings["seed"], config, exchange)
+    made.recall()
+    missing = sum(made.collector.need().values())
+    usd, requests = made.estimate() if missing else (0.0, 0)
+    return usd, requests, exchange.spent(), missing
 
 
 def write(folder, fingerprint, records, facts):

@@ -8,6 +8,7 @@ import dpo
 import gen_prefs
 import generate
 import phrasebook
+import phrases
 import quantize
 import schema as cli_schema
 import sft
@@ -38,7 +39,13 @@ def stages(settings):
         "foreign": "kept: written or edited by hand",
     }
     fresh = now in ("none", "changed")
-    yield "generate", states[now], f"{settings['num']} rows", settings["num"] / 600 if fresh else 0
+    by = generate.teacher_of(settings)[0]
+    yield (
+        "generate",
+        states[now],
+        f"{settings['num']} rows",
+        (settings["num"] / 600 if by == "phrasebook" else None) if fresh else 0,
+    )
 
     base, why, config, fingerprint = sft.plan(settings)
     device = base_model.device_name()
@@ -94,20 +101,43 @@ def parameters(base):
     return float(found.group(1)) * (1e9 if found.group(2) == "b" else 1e6) if found else 1e9
 
 
+def teacher_lines(settings, schema):
+    """(what writes the rows, dollars for them, lines about money): of Claude what is missing, by rows and by phrasebook."""
+    name, (teacher, why) = settings["name"], generate.teacher_of(settings)
+    if teacher == "phrasebook":
+        written = phrasebook.path_of(name).exists()
+        frames = f"schemas/phrases/{name}.yaml" if written else "frames composed from the schema"
+        return f"phrasebook ({frames}; {why})", 0.0, []
+    config = utils.stage_config("generate", settings)["claude"]
+    if teacher == "manual":
+        return (
+            f"manual ({why})",
+            0.0,
+            ["  rows are written in a conversation with Claude, pasted by hand; no API, no key"],
+        )
+    usd, requests, spent, missing = generate.estimate(settings, schema)
+    rows = f"about ${usd:.2f} for {missing} rows in {requests} requests"
+    lines = [
+        f"  {config['model']}: {rows if missing else 'all rows are there'}, ${spent:.2f} spent before, budget ${settings['budget']:.2f}",
+        f"  instead, just train-phrases name={name}: about ${phrases.estimate(settings, schema):.2f}, once, for any number of rows; "
+        "teacher=phrasebook: $0",
+    ]
+    return f"claude ({why})", usd, lines
+
+
 def main(argv):
     settings = utils.parse_settings(argv)
-    name = settings["name"]
-    schema = cli_schema.load(name)
-    frames = f"schemas/phrases/{name}.yaml" if phrasebook.path_of(name).exists() else "frames composed from the schema"
-    print(
-        f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher phrasebook ({frames}), seed {settings['seed']}"
-    )
+    schema = cli_schema.load(settings["name"])
+    teacher, usd, lines = teacher_lines(settings, schema)
+    print(f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher {teacher}, seed {settings['seed']}")
+    print("".join(f"{line}\n" for line in lines), end="")
     total = 0
     for stage, state, detail, seconds in stages(settings):
-        total += seconds
-        print(f"  {stage:10} {state:40} {minutes(seconds) if seconds else '-':>8}   {detail}")
+        total += seconds or 0
+        time = "by API" if seconds is None else minutes(seconds) if seconds else "-"
+        print(f"  {stage:10} {state:40} {time:>8}   {detail}")
     print(
-        f"plan: about {minutes(total)} (2 cores are the measure), $0.00; nothing was run; to run it: just train {' '.join(argv)}"
+        f"plan: about {minutes(total)} (2 cores are the measure), ${usd:.2f}; nothing was run; to run it: just train {' '.join(argv)}"
     )
 
 

@@ -29,7 +29,16 @@ class Project:
 
     @property
     def env(self):
-        clean = {k: v for k, v in os.environ.items() if k not in ("HF_TOKEN", "RANK", "LOCAL_RANK", "WORLD_SIZE")}
+        ours = (
+            "HF_TOKEN",
+            "RANK",
+            "LOCAL_RANK",
+            "WORLD_SIZE",
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "ANTHROPIC_BASE_URL",
+        )
+        clean = {k: v for k, v in os.environ.items() if k not in ours}
         return {**clean, "CLITRON_ROOT": str(self.root), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
 
     def run(self, script, *words, **kwargs):

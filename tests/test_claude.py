@@ -532,8 +532,6 @@ def test_claude_fills_every_quota(project, author, batch):
 
 def test_more_rows_later_pay_only_for_the_new_ones(project, author):
     with FakeClaude(author) as server:
-        assert generate(project, server, "batch=off", "num=60").returncode == 2 or True
-    with FakeClaude(author) as server:
         command = [sys.executable, str(ROOT / "scripts" / "generate.py"), "name=notes", *QUICK, "batch=off"]
         for num in (60, 100):
             done = subprocess.run([*command, f"num={num}"], env=env(project, server), capture_output=True, text=True)

@@ -310,7 +310,7 @@ def test_rows_by_hand_are_told(tmp_path):
     assert lines[0].endswith(", seed 5, 1 by hand")
     assert (
         "  split check passed: none of 1 validation rows shares its frame with a training row, "
-        "none of 1 by hand is as similar as 0.95 to a training row"
+        "none of 1 without a frame is as similar as 0.95 to a training row"
     ) in lines
     assert "1 of the rows were written or edited by hand" in report_page.page(found)
 

@@ -115,7 +115,7 @@ def test_a_run_writes_rows_frames_and_its_settings(made):
 
 def test_stage_json_says_what_was_made_of_what(made):
     stage = json.loads((made.data() / "stage.json").read_text())
-    assert list(stage) == ["fingerprint", "written", "teacher", "rows", "rejected"]
+    assert list(stage) == ["fingerprint", "written", "rows", "teacher", "rejected"]
     assert stage["rows"] == {"train": 54, "val": 6}
     assert stage["teacher"] == "frames composed from the schema"
     assert stage["fingerprint"]["settings"] == {"num": 60, "seed": 0}
@@ -129,7 +129,7 @@ def test_stage_json_says_what_was_made_of_what(made):
 def test_a_run_says_what_it_does_and_what_comes_next(made):
     lines = made.log.splitlines()
     assert re.fullmatch(
-        r"generate: name notes, num 60, teacher phrasebook \(frames composed from the schema\), "
+        r"generate: name notes, num 60, teacher phrasebook \(frames composed from the schema; ANTHROPIC_API_KEY is not set\), "
         r"frames \d+ \+ \d+ held out, seed 0",
         lines[0],
     )
@@ -190,7 +190,7 @@ def test_a_new_phrasebook_makes_it_again(project, made):
     (project.root / "schemas" / "phrases" / "notes.yaml").write_text(f"cli_name: notes\nframes:\n  read: |\n{frames}")
     out = run(project, *WORDS).splitlines()
     assert out[0].startswith(
-        "generate: name notes, num 60, teacher phrasebook (phrasebook notes.yaml), frames 5 + 1 held"
+        "generate: name notes, num 60, teacher phrasebook (phrasebook notes.yaml; ANTHROPIC_API_KEY is not set), frames 5 + 1 held"
     )
     assert out[1] == CHANGED
     labels = {json.loads(row["output"])["command"] for row in rows_of(project, "train.jsonl")}

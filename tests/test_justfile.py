@@ -13,7 +13,7 @@ from conftest import ROOT
 JUST = shutil.which("just")
 RECIPES = set(
     "train train-generate train-generate-force train-sft train-generate-preferences train-dpo train-quantize train-eval "
-    "train-list-schemas train-plan train-check train-ask setup test test-slow lint fix ci clean".split()
+    "train-list-schemas train-phrases train-plan train-check train-ask setup test test-slow lint fix ci clean".split()
 )
 needs_just = pytest.mark.skipif(JUST is None, reason="just is not installed")
 needs_venv = pytest.mark.skipif(not (ROOT / ".venv" / "stamp").exists(), reason="no .venv; run: just setup")
@@ -82,7 +82,7 @@ def test_the_plan_tells_back_the_settings_it_was_given(project):
     status, out, err = recipe(project, "train-plan", *words)
     assert (status, err) == (0, "")
     first, *stages, last = out.splitlines()
-    assert first == "plan: notes, 9 subcommands, teacher phrasebook (frames composed from the schema), seed 7"
+    assert first == "plan: notes, 9 subcommands, teacher phrasebook (frames composed from the schema; ANTHROPIC_API_KEY is not set), seed 7"
     assert [line.split()[0] for line in stages] == ["generate", "sft", "gen_prefs", "dpo", "quantize", "eval"]
     assert [line.split()[1] for line in stages] == ["run"] * 6
     assert stages[0].endswith("   60 rows")

@@ -14,7 +14,7 @@ SPEC_LORA = {
     "lora_target_modules": ["q_proj", "v_proj", "k_proj", "o_proj"],
 }
 BUNDLED = "SmolLM2-135M-Instruct"
-KNOWN = "known: name= num= quant= teacher= base= seed= test= out= context= text="
+KNOWN = "known: name= num= quant= teacher= budget= batch= base= seed= test= out= context= text="
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,8 @@ def test_a_name_alone_gives_every_default():
         "num": 3000,
         "quant": "q4_k_m",
         "teacher": "auto",
+        "budget": 5.0,
+        "batch": "auto",
         "base": "auto",
         "seed": 0,
         "test": None,
@@ -93,10 +95,17 @@ def test_the_order_of_the_words_does_not_matter():
         ("num=1000001", "num=1000001 is out of range; at least 50, at most 1000000"),
         ("seed=-1", "seed=-1 is out of range; at least 0, at most 1000000"),
         ("seed=x", "seed=x is not a whole number"),
+        ("budget=lots", "budget=lots is no amount of dollars, such as budget=5"),
+        ("budget=-1", "budget=-1 is no amount of dollars, such as budget=5"),
+        ("budget=nan", "budget=nan is no amount of dollars, such as budget=5"),
+        ("batch=yes", "batch=yes is not known; one of: auto on off"),
         ("quant=q4km", f"quant=q4km is not known; did you mean q4_k_m?; one of: {' '.join(utils.QUANTS)}"),
         ("quant=", f"quant= is not known; one of: {' '.join(utils.QUANTS)}"),
-        ("teacher=phrasebok", "teacher=phrasebok is not known; did you mean phrasebook?; one of: auto phrasebook"),
-        ("teacher=oracle", "teacher=oracle is not known; one of: auto phrasebook"),
+        (
+            "teacher=phrasebok",
+            "teacher=phrasebok is not known; did you mean phrasebook?; one of: auto claude phrasebook manual",
+        ),
+        ("teacher=oracle", "teacher=oracle is not known; one of: auto claude phrasebook manual"),
     ],
 )
 def test_a_word_that_cannot_be_read_is_one_line(refused, word, line):
