@@ -3,22 +3,29 @@
     interpreter = Interpreter("clitron-gh-q4_k_m.gguf")
     answer = interpreter.interpret("merge this", {"git": {"current_pr": 12}})
 
-The file carries its own contract (`clitron.*` metadata): CLI schema, prompt and format. Needs llama-cpp-python and numpy.
+The file carries its own contract (`clitron.*` metadata): CLI schema, prompt and format. Needs llama-cpp-python, llguidance and numpy.
+
+Decoding follows a grammar of the schema. Four in five characters of an answer are forced by it: they are fed in one batch, and the
+model is asked only where there is a choice.
 """
 
-import ctypes
 import json
 import math
 from pathlib import Path
 
 import prompt
 import schema as cli_schema
-from grammar import gbnf
+from grammar import lark
 from rows import canonical, clarification, dumps, ungrounded
 from utils import FORMAT, display, fail
 
 LONGEST = 2000  # characters of a request that are read; people type about 50
 MOST_TOKENS = 400  # of an answer
+RUN, CONFIRM, CLARIFY = (
+    0.9,
+    0.7,
+    0.5,
+)  # confidence from which a host runs, asks for a yes, offers suggestions; below: asks
 END = b'"confidence": '  # the answer ends here: the number is computed, not generated
 
 
@@ -63,43 +70,86 @@ class Interpreter:
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
-        self.grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, gbnf(self.schema).encode(), b"root")
-        if not self.grammar:
-            fail(f"llama.cpp cannot read the grammar of {self.schema.cli}; that is a bug, please report it")
+        self.matcher = self.new_matcher()
         self.cached = []
+
+    def new_matcher(self):
+        """llguidance's matcher at the start of an answer; each answer works on a copy of it."""
+        from llguidance import LLMatcher
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        tokenizer = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
+        matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark(self.schema)))
+        if matcher.is_error():
+            fail(
+                f"the grammar of {self.schema.cli} cannot be read: {matcher.get_error()}; that is a bug, please report it"
+            )
+        return matcher
 
     # ------------------------------------------------------------------------------------------------------- answers
     def interpret(self, text, context=None):
         """A valid answer as a dict, in canonical form, for words (str) and context (dict or None)."""
         return json.loads(self.complete(text, context))
 
+    def action(self, answer):
+        """(action, why): what a host should do with an answer: "run", "confirm", "clarify" (offer suggestions) or "ask".
+
+        The thresholds of the specification. A command that the schema marks as destructive, by itself or by a flag, is never run
+        without a yes.
+        """
+        sure = answer["confidence"]
+        if answer["type"] != "command":
+            return ("clarify", "one of these") if answer["suggestions"] else ("ask", "nothing to suggest")
+        sub = self.schema.by_key[answer["command"], answer["subcommand"]]
+        flags = [f"--{f}" for f in answer["flags"] if sub.flag[f].destructive]
+        if sure < CLARIFY:
+            return "ask", f"confidence {sure:.3g} is under {CLARIFY}"
+        if sure < CONFIRM:
+            return "clarify", f"confidence {sure:.3g} is under {CONFIRM}"
+        if sub.destructive or flags:
+            return "confirm", f"{flags[0] if flags and not sub.destructive else sub.label} is marked destructive"
+        if sure < RUN:
+            return "confirm", f"confidence {sure:.3g} is under {RUN}"
+        return "run", f"confidence {sure:.3g}"
+
     def complete(self, text, context=None, constrained=True):
         """The JSON text of the answer. Without constraint it is what the model says, valid or not."""
-        logits = self.feed(self.prompt_tokens(text, context))
-        sampler = self.lib.llama_sampler_clone(self.grammar) if constrained else None
-        written, sure, deciding = b"", 0.0, True  # bytes: a letter may take several tokens
-        try:
-            for _ in range(MOST_TOKENS):
-                token = int(logits.argmax())
-                if sampler and not self.allows(sampler, token):
-                    token = self.best_allowed(sampler, logits)
-                if token == self.eos or self.lib.llama_vocab_is_eog(self.vocab, token):
-                    break
-                if deciding:
-                    sure += float(logits[token]) - log_sum(logits)
-                if sampler:
-                    self.lib.llama_sampler_accept(sampler, token)
-                written += self.piece(token)
-                deciding = deciding and not written.startswith(b'{"type": "clarification"')
-                if constrained and written.endswith(END):
-                    return self.close(written, math.exp(sure), text[:LONGEST], context)
-                logits = self.feed([*self.cached, token])
-        finally:
-            if sampler:
-                self.lib.llama_sampler_free(sampler)
+        start = self.prompt_tokens(text, context)
         if not constrained:
-            return written.decode("utf-8", "replace")
+            return self.free(start)
+        matcher, tokens = self.matcher.deep_copy(), list(start)
+        written, sure, deciding = b"", 0.0, True  # bytes: a letter may take several tokens
+        while len(tokens) - len(start) < MOST_TOKENS:
+            forced = matcher.compute_ff_tokens()
+            matcher.consume_tokens(forced)
+            tokens += forced
+            written += b"".join(map(self.piece, forced))
+            if written.endswith(END):
+                return self.close(written, math.exp(sure), text[:LONGEST], context)
+            logits = self.feed(tokens)
+            token = int(logits.argmax())
+            probability = float(logits[token]) - log_sum(logits) if deciding else 0.0
+            if not matcher.validate_tokens([token]):
+                token = self.best_allowed(matcher, logits)
+                probability = float(logits[token]) - log_sum(logits) if deciding else 0.0
+            if token == self.eos or not matcher.consume_token(token):
+                break
+            sure += probability
+            tokens.append(token)
+            written += self.piece(token)
+            deciding = deciding and not written.startswith(b'{"type": "clarification"')
         return self.give_up()
+
+    def free(self, start):
+        """What the model says after these tokens, without a grammar."""
+        tokens, written = list(start), b""
+        while len(tokens) - len(start) < MOST_TOKENS:
+            token = int(self.feed(tokens).argmax())
+            if token == self.eos or self.lib.llama_vocab_is_eog(self.vocab, token):
+                break
+            tokens.append(token)
+            written += self.piece(token)
+        return written.decode("utf-8", "replace")
 
     def close(self, written, probability, text, context):
         """The canonical text of an answer whose confidence is still open; values that nobody said go."""
@@ -181,26 +231,12 @@ class Interpreter:
     def piece(self, token):
         return self.llm.detokenize([token], special=False)
 
-    def allows(self, sampler, token):
-        data = (self.lib.llama_token_data * 1)(self.lib.llama_token_data(token, 1.0, 0.0))
-        array = self.lib.llama_token_data_array(data=data, size=1, selected=-1, sorted=False)
-        self.lib.llama_sampler_apply(sampler, ctypes.byref(array))
-        return array.data[0].logit > -math.inf
-
-    def best_allowed(self, sampler, logits):
-        """The likeliest token that the grammar allows: the hundred likeliest are tried before a mask over all is paid for."""
+    def best_allowed(self, matcher, logits):
+        """The likeliest token that the grammar allows."""
         import numpy as np
 
-        likely = np.argpartition(logits, -100)[-100:]
-        for token in likely[np.argsort(-logits[likely])]:
-            if self.allows(sampler, int(token)):
-                return int(token)
-        every = np.zeros(self.n_vocab, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])  # llama_token_data
-        every["id"], every["logit"] = np.arange(self.n_vocab), logits
-        data = every.ctypes.data_as(ctypes.POINTER(self.lib.llama_token_data))
-        array = self.lib.llama_token_data_array(data=data, size=self.n_vocab, selected=-1, sorted=False)
-        self.lib.llama_sampler_apply(sampler, ctypes.byref(array))
-        return int(every["id"][every["logit"].argmax()])
+        allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")[: self.n_vocab]
+        return int(np.where(allowed, logits, -np.inf).argmax())
 
 
 def log_sum(logits):

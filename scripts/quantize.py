@@ -1,7 +1,7 @@
 """Stage 4, quantization: merge the adapters, convert to GGUF with llama.cpp's own converter, quantize, write the contract into the file.
 
 Reads   training/models/<name>/sft, and dpo/ when it was kept; schemas/<name>.yaml
-Writes  training/models/<name>/clitron-<name>-<quant>.gguf
+Writes  training/models/<name>/clitron-<name>-<quant>.gguf; Modelfile (for Ollama)
 Run     just train-quantize name=gh quant=q8_0
 """
 
@@ -16,9 +16,11 @@ import time
 
 import base_model
 import finetune
+import prompt
 import schema as cli_schema
 import utils
-from utils import ISOLATED, display, fail, gguf_path, models_dir, need, read_json
+from grammar import gbnf, json_schema
+from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json
 
 
 def chosen(name):
@@ -92,6 +94,19 @@ def write_contract(plain, out, facts):
             sys.stderr = stderr
 
 
+def modelfile(gguf, frame):
+    """Ollama's Modelfile for a GGUF that lies beside it. The prompt is the request, with context as `field: value` lines before it."""
+    for mark in ('"""', "{{"):
+        if mark in frame["prefix"] + frame["suffix"]:
+            fail(f"the chat template of this base holds {mark}, which a Modelfile cannot say")
+    return (
+        f"# ollama create mycli -f Modelfile; ask with the JSON Schema of the file's metadata (clitron.json_schema) as `format`\n"
+        f"FROM ./{gguf}\n"
+        f'TEMPLATE """{frame["prefix"]}{{{{ .Prompt }}}}{frame["suffix"]}"""\n'
+        f"PARAMETER temperature 0\nPARAMETER num_ctx 2048\nPARAMETER stop {json.dumps(frame['eos'])}\n"
+    )
+
+
 @functools.cache  # llama.cpp keeps the address: a callback that Python has freed would crash the process later
 def silence():
     import llama_cpp
@@ -142,8 +157,15 @@ def main(argv):
         "name": name,
         "schema": schema.raw,
         "prompt": frame,
+        "system": prompt.system_message(schema),
+        "grammar": gbnf(schema),
+        "json_schema": json_schema(schema),
         "base": base,
         "stage": source.name,
+        "code": utils.VERSION,
+        "data": utils.digest(data_dir(name) / "train.jsonl")
+        if (data_dir(name) / "train.jsonl").exists()
+        else "unknown",
     }
     write_contract(work / "plain.gguf", work / "f16.gguf", contract)
     if quant == "f16":
@@ -152,6 +174,7 @@ def main(argv):
         quantize(work / "f16.gguf", work / "quantized.gguf", quant)
         os.replace(work / "quantized.gguf", final)
     shutil.rmtree(work)
+    utils.write_text(models_dir(name) / "Modelfile", modelfile(final.name, frame))
     utils.write_json(
         record,
         {

@@ -14,6 +14,7 @@ ROOT = Path(os.environ.get("CLITRON_ROOT") or Path(__file__).resolve().parent.pa
 SCHEMAS = ROOT / "schemas"
 CONFIGS = ROOT / "training" / "configs"
 ISOLATED = Path(sys.prefix) / "isolated"  # wheels that must not be imported by the rest: see requirements-isolated.txt
+VERSION = "0.1.0"  # of this code, as in CHANGELOG.md
 FORMAT = 1  # of rows, prompt and answers: raising it makes every stage run again
 
 DEFAULTS = {
@@ -29,9 +30,11 @@ DEFAULTS = {
     "out": None,
     "context": None,
     "text": None,
+    "format": "both",
 }
 TEACHERS = ("auto", "claude", "phrasebook", "manual")
 BATCHES = ("auto", "on", "off")
+FORMATS = ("both", "json", "human")
 MENDS = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -140,6 +143,7 @@ def parse_settings(words, needs_name=True, needs_schema=True, bare=None):
     choice("quant", settings["quant"], QUANTS)
     choice("teacher", settings["teacher"], TEACHERS)
     choice("batch", settings["batch"], BATCHES)
+    choice("format", settings["format"], FORMATS)
     settings["budget"] = dollars(settings["budget"])
     if needs_name or settings["name"] is not None:
         check_name(settings["name"], needs_schema)

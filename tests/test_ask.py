@@ -1,14 +1,23 @@
 """`just train-ask`: what is asked, the command line that an answer stands for, and that nothing is ever executed."""
 
 import json
+import os
+import pty
+import re
 import shlex
 import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import ask
 import pytest
 import schema as cli_schema
 import utils
+from conftest import ROOT
+from interpreter import Interpreter
 from rows import answer_faults
+from rows import command as command_answer
 
 LAB, _ = cli_schema.from_raw(
     {
@@ -190,9 +199,91 @@ def test_the_answer_is_printed_and_nothing_is_executed(project, trained, tmp_pat
     answer, notes = json.loads(first), cli_schema.load("notes")
     assert answer_faults(answer, notes) == []
     if answer["type"] == "command":
-        assert "\n".join(rest) == ask.command_line(notes, answer)
+        assert rest[0].endswith(ask.command_line(notes, answer))
     else:
         assert rest[0] == answer["message"]
-        assert [r.split("  ")[1] for r in rest[1:]] == [f"notes {s['label']}" for s in answer["suggestions"]]
+        assert [r.split("  ")[1] for r in rest[1:-1]] == [f"notes {s['label']}" for s in answer["suggestions"]]
+    assert re.match("-> (run|confirm|clarify|ask): ", rest[-1])
     assert not ran.exists()
     assert sorted(p for p in project.root.rglob("*") if p.is_file()) == before
+
+
+# ------------------------------------------------------------------------------------------------- what a host should do
+DO_NOT = cli_schema.from_raw(
+    {
+        "cli_name": "x",
+        "description": "x",
+        "commands": [
+            {"name": "list"},
+            {"name": "wipe", "destructive": True},
+            {"name": "push", "flags": [{"name": "force", "destructive": True}, {"name": "all"}]},
+        ],
+    }
+)[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "flags", "confidence", "action", "why"),
+    [
+        ("list", [], 0.9, "run", "confidence 0.9"),
+        ("list", [], 0.899, "confirm", "confidence 0.899 is under 0.9"),
+        ("list", [], 0.7, "confirm", "confidence 0.7 is under 0.9"),
+        ("list", [], 0.69, "clarify", "confidence 0.69 is under 0.7"),
+        ("list", [], 0.5, "clarify", "confidence 0.5 is under 0.7"),
+        ("list", [], 0.49, "ask", "confidence 0.49 is under 0.5"),
+        ("wipe", [], 1.0, "confirm", "wipe is marked destructive"),
+        ("wipe", [], 0.6, "clarify", "confidence 0.6 is under 0.7"),
+        ("push", ["all"], 0.95, "run", "confidence 0.95"),
+        ("push", ["force", "all"], 0.95, "confirm", "--force is marked destructive"),
+    ],
+)
+def test_the_thresholds_of_the_specification_and_destructive_commands(label, flags, confidence, action, why):
+    answer = command_answer(DO_NOT.by_label[label], {}, flags, confidence)
+    assert Interpreter.action(SimpleNamespace(schema=DO_NOT), answer) == (action, why)
+
+
+def test_questions_offer_what_they_have():
+    answer = {"type": "clarification", "message": "?", "suggestions": [], "confidence": 0.99}
+    host = SimpleNamespace(schema=DO_NOT)
+    assert Interpreter.action(host, answer)[0] == "ask"
+    answer["suggestions"] = [{"label": "list", "command": "list", "subcommand": None}]
+    assert Interpreter.action(host, answer)[0] == "clarify"
+
+
+def test_the_prompt_loop(trained):
+    """At a terminal without a request: context set and shown, JSON, help, an empty line, and the end."""
+    mine, theirs = pty.openpty()
+    command = [sys.executable, str(ROOT / "scripts" / "ask.py"), "name=notes", "quant=f16"]
+    running = subprocess.Popen(
+        command, env=trained.env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    lines = [
+        "",
+        ":context",
+        ':context {"notes": {"current_note": 3}}',
+        ":context [1]",
+        ":what",
+        "read this",
+        ":json",
+        ":quit",
+    ]
+    os.write(mine, "".join(f"{line}\n" for line in lines).encode())
+    out, err = running.communicate(timeout=120)
+    os.close(mine)
+    os.close(theirs)
+    assert running.returncode == 0, err
+    assert "Traceback" not in err
+    shown = out.split("Nothing is ever run.\n", 1)[1]
+    assert "no context\n" in shown
+    assert '{"notes": {"current_note": 3}}\n' in shown
+    assert "a context is a JSON object" in shown
+    assert re.search(r"^-> (run|confirm|clarify|ask): ", shown, re.M)
+    assert answer_faults(json.loads(re.search(r'\{"type".*\}', shown)[0]), cli_schema.load("notes")) == []
+
+
+@pytest.mark.parametrize("format", ["json", "human"])
+def test_one_format_alone(trained, format):
+    done = trained.run("ask.py", "name=notes", "quant=f16", f"format={format}", "read note 3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{") == (format == "json")
+    assert (len(done.stdout.splitlines()) == 1) == (format == "json")

@@ -7,13 +7,15 @@ import math
 import random
 
 import gguf
+import jsonschema
 import llama_cpp
 import pytest
 import schema as cli_schema
 import yaml
-from grammar import gbnf
+from grammar import gbnf, json_schema, lark
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llguidance import LLMatcher, LLTokenizer
 from rows import answer_faults, canonical, clarification, command, dumps, suggestion
 
 END = 256  # the token after the last byte
@@ -214,131 +216,131 @@ def swap(text, old, new):
     return text.replace(old, new)
 
 
-@pytest.mark.parametrize(
-    "old, new",
-    [
-        ('"verbose"]', '"loud"]'),
-        ('"verbose"]', '"hot"]'),
-        ('"verbose"]', '"Verbose"]'),
-        ('"verbose"]', '"--verbose"]'),
-        ('"verbose"]', '"dry-run"]'),
-        ('["dry-run", "verbose"]', '["verbose", "dry-run"]'),
-        ('["dry-run", "verbose"]', '["dry-run" "verbose"]'),
-        ('["dry-run", "verbose"]', '["dry-run", "verbose", ]'),
-        ('["dry-run", "verbose"]', '[, "verbose"]'),
-        ('["dry-run", "verbose"]', '["dry-run", "verbose", "keep", "keep"]'),
-        ('["dry-run", "verbose"]', '"verbose"'),
-        ('["dry-run", "verbose"]', "null"),
-        ('"amount": 3, ', ""),
-        ('"into": "bowl", ', ""),
-        ('"speed": 1.5, "amount": 3', '"amount": 3, "speed": 1.5'),
-        ('"into": "bowl", "note": "slowly"', '"note": "slowly", "into": "bowl"'),
-        ('"amount": 3', '"amount": 3, "amount": 3'),
-        ('"amount": 3', '"amount": "3"'),
-        ('"amount": 3', '"amount": 03'),
-        ('"amount": 3', '"amount": -03'),
-        ('"amount": 3', '"amount": +3'),
-        ('"amount": 3', '"amount": 3.0'),
-        ('"amount": 3', '"amount": 3e2'),
-        ('"amount": 3', '"amount": -'),
-        ('"amount": 3', '"amount": null'),
-        ('"amount": 3', '"amount": true'),
-        ('"amount": 3', '"Amount": 3'),
-        ('"speed": 1.5', '"speed": "1.5"'),
-        ('"speed": 1.5', '"speed": 01.5'),
-        ('"speed": 1.5', '"speed": 1.'),
-        ('"speed": 1.5', '"speed": .5'),
-        ('"speed": 1.5', '"speed": NaN'),
-        ('"speed": 1.5', '"speed": Infinity'),
-        ('"speed": 1.5', '"speed": 1,5'),
-        ('"gentle": true', '"gentle": "true"'),
-        ('"gentle": true', '"gentle": True'),
-        ('"gentle": true', '"gentle": 1'),
-        ('"colour": "red"', '"colour": "green"'),
-        ('"colour": "red"', '"colour": "Red"'),
-        ('"colour": "red"', '"colour": "re"'),
-        ('"colour": "red"', '"colour": "redder"'),
-        ('"colour": "red"', '"colour": ""'),
-        ('"colour": "red"', '"colour": true'),
-        ('"colour": "red"', '"colour": "deep "blue""'),
-        ('"colour": "red"', '"colour": "gr\\u00fcn"'),
-        ('"note": "slowly"', '"note": ""'),
-        ('"note": "slowly"', '"note": null'),
-        ('"note": "slowly"', '"note": 5'),
-        ('"note": "slowly"', '"note": slowly'),
-        ('"note": "slowly"', "\"note\": 'slowly'"),
-        ('"note": "slowly"', '"note": ["slowly"]'),
-        ('"note": "slowly"', '"note": "slow"ly"'),
-        ('"note": "slowly"', '"note": "slow\nly"'),
-        ('"note": "slowly"', '"note": "slow\tly"'),
-        ('"note": "slowly"', '"note": "slow\\xly"'),
-        ('"note": "slowly"', '"note": "slowly\\"'),
-        ('"note": "slowly"', '"note": "\\u12"'),
-        ('"note": "slowly"', '"note": "slowly", "where": "here"'),
-        ('"note": "slowly"', '"note": "slowly", '),
-        ('"confidence": 0.95', '"confidence": 0.95, "reason": "sure"'),
-        ('"confidence": 0.95', '"confidence": 1.5'),
-        ('"confidence": 0.95', '"confidence": 2'),
-        ('"confidence": 0.95', '"confidence": -0.5'),
-        ('"confidence": 0.95', '"confidence": 0.'),
-        ('"confidence": 0.95', '"confidence": 00'),
-        ('"confidence": 0.95', '"confidence": "high"'),
-        ('"confidence": 0.95', '"confidence": 1e-05'),
-        (', "confidence": 0.95', ""),
-        (', "flags": ["dry-run", "verbose"]', ""),
-        ('"type": "command", ', ""),
-        ('"type": "command", "command": "mix"', '"command": "mix", "type": "command"'),
-        ('"subcommand": null', '"subcommand": ""'),
-        ('"subcommand": null', '"subcommand": "list"'),
-        ('"subcommand": null, ', ""),
-        ('"command": "mix"', '"command": "stir"'),
-        ('"command": "mix"', '"command": "status"'),
-        ('"command": "mix"', '"command": "shelf"'),
-        ('"type": "command"', '"type": "answer"'),
-        ('{"type"', '{ "type"'),
-        ('{"type"', ' {"type"'),
-        ('"type": "command"', '"type":"command"'),
-        ('"type": "command"', '"type" : "command"'),
-        ('"type": "command"', '"type":  "command"'),
-        ('"type": "command", ', '"type": "command",'),
-        ('"type": "command", ', '"type": "command",\n'),
-        ('"amount": 3, ', '"amount": 3,'),
-        ('"amount": 3, ', '"amount": 3 , '),
-        ('"dry-run", ', '"dry-run",'),
-        ("0.95}", "0.95 }"),
-        ("0.95}", "0.95} "),
-        ("0.95}", "0.95}\n"),
-        ("0.95}", "0.95}}"),
-        ("0.95}", "0.95}{}"),
-    ],
-)
+COMMAND_FAULTS = [
+    ('"verbose"]', '"loud"]'),
+    ('"verbose"]', '"hot"]'),
+    ('"verbose"]', '"Verbose"]'),
+    ('"verbose"]', '"--verbose"]'),
+    ('"verbose"]', '"dry-run"]'),
+    ('["dry-run", "verbose"]', '["verbose", "dry-run"]'),
+    ('["dry-run", "verbose"]', '["dry-run" "verbose"]'),
+    ('["dry-run", "verbose"]', '["dry-run", "verbose", ]'),
+    ('["dry-run", "verbose"]', '[, "verbose"]'),
+    ('["dry-run", "verbose"]', '["dry-run", "verbose", "keep", "keep"]'),
+    ('["dry-run", "verbose"]', '"verbose"'),
+    ('["dry-run", "verbose"]', "null"),
+    ('"amount": 3, ', ""),
+    ('"into": "bowl", ', ""),
+    ('"speed": 1.5, "amount": 3', '"amount": 3, "speed": 1.5'),
+    ('"into": "bowl", "note": "slowly"', '"note": "slowly", "into": "bowl"'),
+    ('"amount": 3', '"amount": 3, "amount": 3'),
+    ('"amount": 3', '"amount": "3"'),
+    ('"amount": 3', '"amount": 03'),
+    ('"amount": 3', '"amount": -03'),
+    ('"amount": 3', '"amount": +3'),
+    ('"amount": 3', '"amount": 3.0'),
+    ('"amount": 3', '"amount": 3e2'),
+    ('"amount": 3', '"amount": -'),
+    ('"amount": 3', '"amount": null'),
+    ('"amount": 3', '"amount": true'),
+    ('"amount": 3', '"Amount": 3'),
+    ('"speed": 1.5', '"speed": "1.5"'),
+    ('"speed": 1.5', '"speed": 01.5'),
+    ('"speed": 1.5', '"speed": 1.'),
+    ('"speed": 1.5', '"speed": .5'),
+    ('"speed": 1.5', '"speed": NaN'),
+    ('"speed": 1.5', '"speed": Infinity'),
+    ('"speed": 1.5', '"speed": 1,5'),
+    ('"gentle": true', '"gentle": "true"'),
+    ('"gentle": true', '"gentle": True'),
+    ('"gentle": true', '"gentle": 1'),
+    ('"colour": "red"', '"colour": "green"'),
+    ('"colour": "red"', '"colour": "Red"'),
+    ('"colour": "red"', '"colour": "re"'),
+    ('"colour": "red"', '"colour": "redder"'),
+    ('"colour": "red"', '"colour": ""'),
+    ('"colour": "red"', '"colour": true'),
+    ('"colour": "red"', '"colour": "deep "blue""'),
+    ('"colour": "red"', '"colour": "gr\\u00fcn"'),
+    ('"note": "slowly"', '"note": ""'),
+    ('"note": "slowly"', '"note": null'),
+    ('"note": "slowly"', '"note": 5'),
+    ('"note": "slowly"', '"note": slowly'),
+    ('"note": "slowly"', "\"note\": 'slowly'"),
+    ('"note": "slowly"', '"note": ["slowly"]'),
+    ('"note": "slowly"', '"note": "slow"ly"'),
+    ('"note": "slowly"', '"note": "slow\nly"'),
+    ('"note": "slowly"', '"note": "slow\tly"'),
+    ('"note": "slowly"', '"note": "slow\\xly"'),
+    ('"note": "slowly"', '"note": "slowly\\"'),
+    ('"note": "slowly"', '"note": "\\u12"'),
+    ('"note": "slowly"', '"note": "slowly", "where": "here"'),
+    ('"note": "slowly"', '"note": "slowly", '),
+    ('"confidence": 0.95', '"confidence": 0.95, "reason": "sure"'),
+    ('"confidence": 0.95', '"confidence": 1.5'),
+    ('"confidence": 0.95', '"confidence": 2'),
+    ('"confidence": 0.95', '"confidence": -0.5'),
+    ('"confidence": 0.95', '"confidence": 0.'),
+    ('"confidence": 0.95', '"confidence": 00'),
+    ('"confidence": 0.95', '"confidence": "high"'),
+    ('"confidence": 0.95', '"confidence": 1e-05'),
+    (', "confidence": 0.95', ""),
+    (', "flags": ["dry-run", "verbose"]', ""),
+    ('"type": "command", ', ""),
+    ('"type": "command", "command": "mix"', '"command": "mix", "type": "command"'),
+    ('"subcommand": null', '"subcommand": ""'),
+    ('"subcommand": null', '"subcommand": "list"'),
+    ('"subcommand": null, ', ""),
+    ('"command": "mix"', '"command": "stir"'),
+    ('"command": "mix"', '"command": "status"'),
+    ('"command": "mix"', '"command": "shelf"'),
+    ('"type": "command"', '"type": "answer"'),
+    ('{"type"', '{ "type"'),
+    ('{"type"', ' {"type"'),
+    ('"type": "command"', '"type":"command"'),
+    ('"type": "command"', '"type" : "command"'),
+    ('"type": "command"', '"type":  "command"'),
+    ('"type": "command", ', '"type": "command",'),
+    ('"type": "command", ', '"type": "command",\n'),
+    ('"amount": 3, ', '"amount": 3,'),
+    ('"amount": 3, ', '"amount": 3 , '),
+    ('"dry-run", ', '"dry-run",'),
+    ("0.95}", "0.95 }"),
+    ("0.95}", "0.95} "),
+    ("0.95}", "0.95}\n"),
+    ("0.95}", "0.95}}"),
+    ("0.95}", "0.95}{}"),
+]
+
+
+@pytest.mark.parametrize("old, new", COMMAND_FAULTS)
 def test_a_command_with_one_fault_is_refused(readers, old, new):
     reader = readers["lab"]
     assert reader.accepts(MIX)
     assert not reader.accepts(swap(MIX, old, new))
 
 
-@pytest.mark.parametrize(
-    "old, new",
-    [
-        ('"Which one?"', '""'),
-        ('"Which one?"', "null"),
-        ('"message": "Which one?", ', ""),
-        ('"label": "shelf list"', '"label": "shelf clear"'),
-        ('"label": "shelf list"', '"label": "list"'),
-        ('"command": "shelf"', '"command": "status"'),
-        ('"subcommand": "list"', '"subcommand": "add"'),
-        ('"subcommand": "list"', '"subcommand": null'),
-        ('"subcommand": "list"}', '"subcommand": "list", "args": {}}'),
-        ('"label": "status", ', ""),
-        ('}, {"label"', '} {"label"'),
-        ("null}]", "null}, ]"),
-        ('"type": "clarification"', '"type": "command"'),
-        (', "confidence": 0.4', ', "flags": [], "confidence": 0.4'),
-        (', "confidence": 0.4', ""),
-        ("0.4}", "4}"),
-    ],
-)
+QUESTION_FAULTS = [
+    ('"Which one?"', '""'),
+    ('"Which one?"', "null"),
+    ('"message": "Which one?", ', ""),
+    ('"label": "shelf list"', '"label": "shelf clear"'),
+    ('"label": "shelf list"', '"label": "list"'),
+    ('"command": "shelf"', '"command": "status"'),
+    ('"subcommand": "list"', '"subcommand": "add"'),
+    ('"subcommand": "list"', '"subcommand": null'),
+    ('"subcommand": "list"}', '"subcommand": "list", "args": {}}'),
+    ('"label": "status", ', ""),
+    ('}, {"label"', '} {"label"'),
+    ("null}]", "null}, ]"),
+    ('"type": "clarification"', '"type": "command"'),
+    (', "confidence": 0.4', ', "flags": [], "confidence": 0.4'),
+    (', "confidence": 0.4', ""),
+    ("0.4}", "4}"),
+]
+
+
+@pytest.mark.parametrize("old, new", QUESTION_FAULTS)
 def test_a_question_with_one_fault_is_refused(readers, old, new):
     reader = readers["lab"]
     assert reader.accepts(ASK)
@@ -429,3 +431,74 @@ def test_whatever_the_grammar_allows_fits_the_schema(readers, name):
         assert json.dumps(canonical(answer, reader.schema)) == json.dumps(answer)
         kinds.add(answer["type"])
     assert kinds == {"command", "clarification"}
+
+
+# ------------------------------------------------------------------------------------------- the same in other words
+OPEN = '"confidence": '  # where llguidance's grammar ends: the number is computed
+
+
+@pytest.fixture(scope="module")
+def larks(readers):
+    """name -> llguidance's matcher of gh, notes and lab, over bytes."""
+    tokenizer = LLTokenizer("byte")
+    made = {n: LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark(r.schema))) for n, r in readers.items()}
+    assert not any(m.is_error() for m in made.values())
+    return made
+
+
+def takes(matcher, text):
+    matcher, data = matcher.deep_copy(), list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
+
+
+@pytest.mark.parametrize("name", ["gh", "notes", "lab"])
+def test_llguidance_takes_every_canonical_answer_up_to_its_confidence(readers, larks, name):
+    schema = readers[name].schema
+    questions = [clarification(schema, "multiple", labels) for labels in ([], list(schema.by_label)[:3])]
+    for answer in [*itertools.islice(answers(schema), 0, None, 3), *questions]:
+        text = dumps(answer)
+        assert takes(larks[name], text[: text.rindex(OPEN) + len(OPEN)]), text
+
+
+@pytest.mark.parametrize(
+    ("whole", "old", "new"),
+    [(MIX, *f) for f in COMMAND_FAULTS if OPEN not in f[0] and "0.95" not in f[0]]
+    + [(ASK, *f) for f in QUESTION_FAULTS if OPEN not in f[0] and not f[0].startswith("0.4")],
+)
+def test_llguidance_refuses_what_llama_cpp_refuses(larks, whole, old, new):
+    def head(text):
+        return text[: text.rindex(OPEN) + len(OPEN)]
+
+    assert takes(larks["lab"], head(whole))
+    assert not takes(larks["lab"], head(swap(whole, old, new)))
+
+
+@pytest.mark.parametrize("name", ["gh", "notes", "lab"])
+def test_the_json_schema_takes_every_canonical_answer(readers, name):
+    schema = readers[name].schema
+    validator = jsonschema.Draft202012Validator(json_schema(schema))
+    for answer in [*itertools.islice(answers(schema), 0, None, 5), clarification(schema, "unclear", [])]:
+        assert validator.is_valid(answer), answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command": "stir"},
+        {"subcommand": "list"},
+        {"flags": ["hot"]},
+        {"flags": ["keep", "keep"]},
+        {"args": {"amount": 3}},
+        {"args": {"amount": "3", "into": "x"}},
+        {"args": {"amount": 3, "into": "x", "colour": "mauve"}},
+        {"args": {"amount": 3, "into": "x", "where": "here"}},
+        {"confidence": 2},
+        {"type": "answer"},
+        {"reason": "sure"},
+    ],
+)
+def test_the_json_schema_refuses_one_fault(change):
+    lab, _ = cli_schema.from_raw(LAB)
+    validator = jsonschema.Draft202012Validator(json_schema(lab))
+    assert validator.is_valid(json.loads(MIX))
+    assert not validator.is_valid({**json.loads(MIX), **change})

@@ -82,7 +82,10 @@ def test_the_plan_tells_back_the_settings_it_was_given(project):
     status, out, err = recipe(project, "train-plan", *words)
     assert (status, err) == (0, "")
     first, *stages, last = out.splitlines()
-    assert first == "plan: notes, 9 subcommands, teacher phrasebook (frames composed from the schema; ANTHROPIC_API_KEY is not set), seed 7"
+    assert (
+        first
+        == "plan: notes, 9 subcommands, teacher phrasebook (frames composed from the schema; ANTHROPIC_API_KEY is not set), seed 7"
+    )
     assert [line.split()[0] for line in stages] == ["generate", "sft", "gen_prefs", "dpo", "quantize", "eval"]
     assert [line.split()[1] for line in stages] == ["run"] * 6
     assert stages[0].endswith("   60 rows")

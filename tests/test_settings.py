@@ -14,7 +14,7 @@ SPEC_LORA = {
     "lora_target_modules": ["q_proj", "v_proj", "k_proj", "o_proj"],
 }
 BUNDLED = "SmolLM2-135M-Instruct"
-KNOWN = "known: name= num= quant= teacher= budget= batch= base= seed= test= out= context= text="
+KNOWN = "known: name= num= quant= teacher= budget= batch= base= seed= test= out= context= text= format="
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ def test_a_name_alone_gives_every_default():
         "out": None,
         "context": None,
         "text": None,
+        "format": "both",
     }
 
 
