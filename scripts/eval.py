@@ -13,6 +13,7 @@ from pathlib import Path
 
 import scores
 import utils
+from parity import kept_apart
 from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
 
 PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
@@ -72,6 +73,17 @@ def perplexity(interpreter, cases):
     return math.exp(-total / count) if count else None
 
 
+def calibrated(judged):
+    """{"error", "brier", "covered", "n"} of the commands among the answers: how far their confidence can be believed."""
+    points = [(scores.confidence(j), j["exact"]) for j in judged if (j["answer"] or {}).get("type") == "command"]
+    return {
+        "error": scores.calibration_error(points) or 0.0,
+        "brier": scores.brier(points) or 0.0,
+        "covered": sum(p >= 0.9 for p, _ in points) / max(1, len(points)),
+        "n": len(points),
+    }
+
+
 def main(argv):
     settings = utils.parse_settings(argv, needs_schema=False)
     name, quant = settings["name"], settings["quant"]
@@ -116,7 +128,15 @@ def main(argv):
             for (c, o), j in zip(scored, judged, strict=True)
             if not j["exact"]
         ]
+        result["calibration"] = calibrated(
+            [j for (c, _), j in zip(scored, judged, strict=True) if "output" not in c or kept_apart(c)]
+        )
         print("\n".join(scores.lines(result["scores"])))
+        print(
+            "  commands: calibration error {error:.3f}, Brier {brier:.3f}; at 0.9 and more {covered:.0%} of them".format(
+                **result["calibration"]
+            )
+        )
         if len(scored) < 200:
             print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")
         if result["perplexity"]:

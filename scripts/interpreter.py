@@ -13,6 +13,7 @@ import json
 import math
 from pathlib import Path
 
+import calibration
 import prompt
 import schema as cli_schema
 from grammar import lark
@@ -62,6 +63,7 @@ class Interpreter:
         facts = contract(path)
         self.schema, _ = cli_schema.from_raw(facts["schema"])
         self.frame, self.facts = facts["prompt"], facts
+        self.curves = json.loads(facts.get("calibration", "{}"))
         self.lib = llama_cpp
         try:
             self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, verbose=False)
@@ -124,6 +126,7 @@ class Interpreter:
             matcher.consume_tokens(forced)
             tokens += forced
             written += b"".join(map(self.piece, forced))
+            deciding = deciding and not written.startswith(b'{"type": "clarification"')
             if written.endswith(END):
                 return self.close(written, math.exp(sure), text[:LONGEST], context)
             logits = self.feed(tokens)
@@ -137,7 +140,6 @@ class Interpreter:
             sure += probability
             tokens.append(token)
             written += self.piece(token)
-            deciding = deciding and not written.startswith(b'{"type": "clarification"')
         return self.give_up()
 
     def free(self, start):
@@ -158,7 +160,7 @@ class Interpreter:
             dumps(answer).encode()
         except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
             return self.give_up()
-        answer["confidence"] = round(probability, 3)
+        answer["confidence"] = round(calibration.apply(self.curves, answer["type"], probability), 3)
         if answer["type"] == "clarification":
             answer["suggestions"] = [
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]

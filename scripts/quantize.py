@@ -1,6 +1,8 @@
 """Stage 4, quantization: merge the adapters, convert to GGUF with llama.cpp's own converter, quantize, write the contract into the file.
 
-Reads   training/models/<name>/sft, and dpo/ when it was kept; schemas/<name>.yaml
+On validation rows it checks that the file is still the model that was trained, and calibrates its confidence.
+
+Reads   training/models/<name>/sft, and dpo/ when it was kept; schemas/<name>.yaml; training/data/<name>/train_val.jsonl
 Writes  training/models/<name>/clitron-<name>-<quant>.gguf; Modelfile (for Ollama)
 Run     just train-quantize name=gh quant=q8_0
 """
@@ -15,12 +17,14 @@ import sys
 import time
 
 import base_model
+import calibration
 import finetune
+import parity
 import prompt
 import schema as cli_schema
 import utils
 from grammar import gbnf, json_schema
-from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json
+from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json, read_jsonl
 
 
 def chosen(name):
@@ -168,11 +172,21 @@ def main(argv):
         else "unknown",
     }
     write_contract(work / "plain.gguf", work / "f16.gguf", contract)
-    if quant == "f16":
-        os.replace(work / "f16.gguf", final)
-    else:
+    if quant != "f16":
         quantize(work / "f16.gguf", work / "quantized.gguf", quant)
-        os.replace(work / "quantized.gguf", final)
+    ready = work / ("f16.gguf" if quant == "f16" else "quantized.gguf")
+    gate = {}
+    path = data_dir(name) / "train_val.jsonl"
+    if path.exists():
+        rows = parity.rows_for(read_jsonl(path), settings["seed"])
+        gate, points = parity.check(work / "merged", work / "f16.gguf", None if quant == "f16" else ready, rows, frame)
+        print(parity.words(gate, quant), flush=True)
+        curves = calibration.fit(points)
+        write_contract(ready, work / "ready.gguf", {"calibration": curves})
+        ready = work / "ready.gguf"
+    else:
+        print(f"quantize: no {display(path)}: parity is not checked and the confidence not calibrated")
+    os.replace(ready, final)
     shutil.rmtree(work)
     utils.write_text(models_dir(name) / "Modelfile", modelfile(final.name, frame))
     utils.write_json(
@@ -181,6 +195,7 @@ def main(argv):
             "fingerprint": fingerprint,
             "seconds": round(time.time() - started),
             "stage": source.name,
+            "parity": gate,
             "sft_seconds": facts.get("seconds"),
         },
     )

@@ -105,6 +105,29 @@ def percentile(values, q):
     return ordered[max(0, -(-q * len(ordered) // 100) - 1)] if ordered else None
 
 
+def calibration_error(points, bins=15):
+    """Expected calibration error of (confidence, right) points, in bins of equal mass (Naeini 2015, Nguyen 2015); None without points."""
+    ordered, n = sorted(points), len(points)
+    parts = [ordered[i * n // bins : (i + 1) * n // bins] for i in range(bins)]
+    gaps = [abs(sum(p for p, _ in part) - sum(bool(r) for _, r in part)) for part in parts if part]
+    return sum(gaps) / n if n else None
+
+
+def brier(points):
+    """Mean squared distance of confidence and truth; None without points."""
+    return sum((p - bool(r)) ** 2 for p, r in points) / len(points) if points else None
+
+
+def paired_difference(a, b, samples=2000, seed=0):
+    """(share of b minus share of a, low, high): 95 % by paired bootstrap over the rows; a, b: lists of bool."""
+    import random
+
+    rng, n = random.Random(seed), len(a)
+    each = [bool(y) - bool(x) for x, y in zip(a, b, strict=True)]
+    means = sorted(sum(rng.choices(each, k=n)) / n for _ in range(samples))
+    return sum(each) / n, means[round(0.025 * samples)], means[round(0.975 * samples) - 1]
+
+
 def table(judged, threshold=0.9):
     """All shares over judged cases: name -> {"share", "hits", "n", "ci95"}."""
     commands = [j for j in judged if j["want"]["type"] == "command"]

@@ -262,9 +262,8 @@ def test_a_dictated_command_comes_out_with_the_probability_of_its_words(used, di
 def test_of_a_question_the_words_do_not_lower_the_confidence(used, dictate):
     dictate(used, ASK % "", lead=14.0)
     each = math.exp(14) / (math.exp(14) + used.n_vocab - 1)
-    assert answer_of(used)["confidence"] == pytest.approx(
-        each, abs=0.002
-    )  # of the one choice between command and question
+    # one choice, between command and question
+    assert answer_of(used)["confidence"] == pytest.approx(each, abs=0.002)
     assert dictate.calls > 3
 
 

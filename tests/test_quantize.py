@@ -1,5 +1,6 @@
 """Quantization: the list of types, which model goes on, and a GGUF that is whole, carries its contract and is replaced at once."""
 
+import json
 import re
 import shutil
 import signal
@@ -7,10 +8,14 @@ import time
 
 import base_model
 import gguf
+import parity
+import prompt
 import pytest
 import quantize
+import schema as cli_schema
 import utils
 from conftest import Project
+from grammar import gbnf, json_schema
 from interpreter import contract
 from utils import QUANTS, read_json, write_json
 
@@ -120,14 +125,54 @@ def test_without_an_sft_model(project):
 
 # ------------------------------------------------------------------------------------------------------ the file
 def test_contract_of_the_file(trained, tiny_base):
-    assert contract(trained.models() / F16) == {
+    found = contract(trained.models() / F16)
+    schema = cli_schema.load("notes")
+    curves = json.loads(found.pop("calibration"))
+    assert found == {
         "format": utils.FORMAT,
         "name": "notes",
         "schema": utils.load_yaml(trained.root / "schemas" / "notes.yaml"),
         "prompt": read_json(trained.models() / "sft" / "prompt.json"),
+        "system": prompt.system_message(schema),
+        "grammar": gbnf(schema),
+        "json_schema": json.dumps(json_schema(schema)),
         "base": str(tiny_base),
         "stage": "sft",
+        "code": utils.VERSION,
+        "data": utils.digest(trained.data() / "train.jsonl"),
     }
+    assert set(curves) <= {"command", "clarification"}
+
+
+def test_the_gate_says_what_it_found(trained):
+    gate = read_json(trained.models() / "clitron-notes-f16.json")["parity"]
+    assert gate["rows"] == sum(not parity.kept_apart(r) for r in utils.read_jsonl(trained.data() / "train_val.jsonl"))
+    assert gate["greedy_equal"] >= gate["greedy_rows"] - 1  # rounding may turn one
+    assert re.search(
+        rf"^quantize: prompt ids equal on {gate['rows']} rows; {gate['greedy_equal']} of ", trained.log, re.M
+    )
+
+
+def test_a_prompt_that_is_read_otherwise_fails_the_stage(trained, tiny_base, monkeypatch, capsys):
+    from interpreter import Interpreter
+
+    interpreter = Interpreter(trained.models() / F16)
+    rows = utils.read_jsonl(trained.data() / "train_val.jsonl")[:3]
+    parity.same_ids(tiny_base, interpreter, rows)
+    monkeypatch.setattr(
+        interpreter, "tokenize", lambda text, special: [5, *Interpreter.tokenize(interpreter, text, special)]
+    )
+    with pytest.raises(SystemExit):
+        parity.same_ids(tiny_base, interpreter, rows)
+    assert "as other tokens than the model was trained on, from token 0" in capsys.readouterr().err
+
+
+def test_a_modelfile_lies_beside_the_file(trained):
+    frame = read_json(trained.models() / "sft" / "prompt.json")
+    text = (trained.models() / "Modelfile").read_text()
+    assert f"FROM ./{F16}\n" in text
+    assert f'TEMPLATE """{frame["prefix"]}{{{{ .Prompt }}}}{frame["suffix"]}"""' in text
+    assert f"PARAMETER stop {json.dumps(frame['eos'])}" in text
 
 
 def test_weights_of_the_file_are_the_merged_ones(trained):
@@ -144,7 +189,7 @@ def test_weights_of_the_file_are_the_merged_ones(trained):
 
 
 def test_models_folder_holds_no_leftovers(trained):
-    assert {p.name for p in trained.models().iterdir()} == {"sft", "dpo", F16, "clitron-notes-f16.json"}
+    assert {p.name for p in trained.models().iterdir()} == {"sft", "dpo", F16, "clitron-notes-f16.json", "Modelfile"}
 
 
 def test_cut_file_is_one_line(trained, tmp_path, capsys):
@@ -196,6 +241,7 @@ def test_killed_run_leaves_the_old_file_and_the_next_one_works(copied, monkeypat
         "clitron-notes-f16.json",
         "clitron-notes-q8_0.gguf",
         "clitron-notes-q8_0.json",
+        "Modelfile",
     }
     assert set(tensor_types(copied.models() / "clitron-notes-q8_0.gguf").values()) == {"Q8_0", "F32"}
     assert old.read_bytes() == before

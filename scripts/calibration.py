@@ -1,0 +1,48 @@
+"""From what a model thinks of its answer to how often it is right: two logistic curves, for commands and for questions.
+
+A curve is {"shift", "slope"}: calibrated = sigmoid(shift + slope * logit(raw)), Platt (1999). The order of answers stays as it is.
+"""
+
+import math
+
+KINDS = ("command", "clarification")
+FEWEST = 20  # answers of a kind, under which its curve stays the identity
+PRIOR = {"shift": (0.0, 1.0), "slope": (1.0, 0.5)}  # mean and standard deviation: few rows move a curve little
+
+
+def logit(p):
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(p / (1 - p))
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def fit(points):
+    """{"command": curve, "clarification": curve} of points (kind, raw confidence, right): most probable under a normal PRIOR."""
+    from scipy.optimize import minimize
+
+    out = {}
+    for kind in KINDS:
+        some = [(logit(raw), right) for k, raw, right in points if k == kind]
+        if len(some) < FEWEST:
+            continue
+
+        def loss(v, some=some):
+            shift, slope = v
+            fitted = sum(
+                math.log1p(math.exp(-abs(z))) + max(0.0, -z if right else z)
+                for z, right in ((shift + slope * x, r) for x, r in some)
+            )
+            return fitted + sum((x - m) ** 2 / (2 * s * s) for x, (m, s) in zip(v, PRIOR.values(), strict=True))
+
+        found = minimize(loss, [0.0, 1.0], bounds=[(-6, 6), (0.05, 5)]).x
+        out[kind] = {"shift": round(float(found[0]), 4), "slope": round(float(found[1]), 4)}
+    return out
+
+
+def apply(curves, kind, raw):
+    """The calibrated confidence of an answer of a kind; raw where there is no curve for it."""
+    curve = (curves or {}).get(kind)
+    return sigmoid(curve["shift"] + curve["slope"] * logit(raw)) if curve and raw > 0 else raw

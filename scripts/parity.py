@@ -1,0 +1,118 @@
+"""Is the quantized file still the model that was trained? Token ids, greedy answers, and the price of quantization, on validation rows.
+
+What the quantized model answers here is also what its confidence is calibrated on.
+"""
+
+import json
+import random
+
+import prompt
+import scores
+from split_check import row_id
+from utils import fail
+
+GREEDY = 20  # rows on which the checkpoint itself is asked: slow
+PAIRED = 60  # rows on which float16 and the quantized file are compared
+CALIBRATED = 200  # rows whose answers the confidence is calibrated on
+
+
+def kept_apart(row):
+    """Whether a validation row reports how good the confidence is, instead of calibrating it: every third, whatever else happens."""
+    return int(row_id(row), 16) % 3 == 0
+
+
+def rows_for(rows, seed):
+    """Validation rows for the check and the calibration, in random order, as many as are needed; none that reports on them."""
+    some = [r for r in rows if not kept_apart(r)]
+    return random.Random(f"{seed}:parity").sample(some, min(len(some), CALIBRATED))
+
+
+def same_ids(folder, interpreter, rows):
+    """Ends the program where the tokenizer of the checkpoint and llama.cpp read a prompt differently."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for r in rows:
+        trained = prompt.encode(tokenizer, interpreter.frame, r)[0]
+        served = interpreter.prompt_tokens(r["instruction"], r["context"])
+        if trained != served:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(trained, served, strict=False)) if a != b),
+                min(len(trained), len(served)),
+            )
+            fail(
+                f"llama.cpp reads {r['instruction']!r} as other tokens than the model was trained on, from token {at}: "
+                f"{trained[at : at + 3]} against {served[at : at + 3]}; this base cannot be used with this llama.cpp"
+            )
+
+
+def greedy(folder, frame, rows):
+    """What the checkpoint answers to rows, always taking the likeliest token: texts."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    end, out = tokenizer.convert_tokens_to_ids(frame["eos"]), []
+    for r in rows:
+        ids = torch.tensor([prompt.encode(tokenizer, frame, r)[0]])
+        with torch.inference_mode():
+            made = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=160,
+                eos_token_id=end,
+                pad_token_id=tokenizer.pad_token_id or end,
+            )
+        out.append(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
+    return out
+
+
+def judged(interpreter, rows):
+    """[(answer, verdict)] of an interpreter for rows."""
+    out = []
+    for r in rows:
+        answer = interpreter.complete(r["instruction"], r["context"])
+        case = {"expected": scores.parse(r["output"])}
+        out.append((json.loads(answer), scores.judge(case, answer, interpreter.schema)))
+    return out
+
+
+def check(folder, plain, quantized, rows, frame):
+    """Facts for the record: rows, greedy agreement, accuracy of both files, their paired difference, points for calibration.
+
+    folder: the merged checkpoint; plain: the float16 GGUF; quantized: the file to ship, or None when it is the plain one.
+    """
+    from interpreter import Interpreter
+
+    half, small = Interpreter(plain), Interpreter(quantized or plain)
+    same_ids(folder, small, rows)
+    some = rows[:GREEDY]
+    said = [half.complete(r["instruction"], r["context"], constrained=False) for r in some]
+    agree = sum(a == b for a, b in zip(greedy(folder, frame, some), said, strict=True))
+    answers = judged(small, rows)
+    points = [(a["type"], a["confidence"], v["exact"]) for a, v in answers]
+    facts = {"rows": len(rows), "greedy_equal": agree, "greedy_rows": len(some)}
+    if quantized:
+        before = [v["exact"] for _, v in judged(half, rows[:PAIRED])]
+        after = [v["exact"] for _, v in answers[:PAIRED]]
+        difference, low, high = scores.paired_difference(before, after)
+        facts |= {"paired_rows": len(before), "f16_exact": sum(before), "exact": sum(after)}
+        facts |= {"difference": difference, "ci95": [low, high], "p": scores.mcnemar(before, after)}
+    return facts, points
+
+
+def words(facts, quant):
+    """The facts in a line or two."""
+    out = [
+        f"quantize: prompt ids equal on {facts['rows']} rows; {facts['greedy_equal']} of {facts['greedy_rows']} "
+        "greedy answers of the float16 file are the checkpoint's"
+    ]
+    if "difference" in facts:
+        low, high = facts["ci95"]
+        out.append(
+            f"quantize: {quant} against float16: {facts['exact']} and {facts['f16_exact']} of {facts['paired_rows']} exact, "
+            f"difference {100 * facts['difference']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {facts['p']:.2f}"
+        )
+    return "\n".join(out)

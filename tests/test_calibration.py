@@ -1,0 +1,74 @@
+"""Confidence: curves fitted on made-up answers, and the measures that say how far it can be believed."""
+
+import random
+
+import calibration
+import pytest
+import scores
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def answers(kind, n, true, seed=0):
+    """n points whose raw confidence is uniform and whose right ones are drawn from true(raw)."""
+    rng = random.Random(seed)
+    return [(kind, raw, rng.random() < true(raw)) for raw in (rng.uniform(0.02, 0.98) for _ in range(n))]
+
+
+def test_a_curve_finds_the_truth_it_was_drawn_from():
+    def true(raw):
+        return calibration.sigmoid(1.5 + 0.7 * calibration.logit(raw))
+
+    curves = calibration.fit(answers("command", 3000, true))
+    assert curves["command"]["shift"] == pytest.approx(1.5, abs=0.2)
+    assert curves["command"]["slope"] == pytest.approx(0.7, abs=0.1)
+    fresh = answers("command", 3000, true, seed=1)
+    before = scores.calibration_error([(raw, right) for _, raw, right in fresh])
+    after = scores.calibration_error([(calibration.apply(curves, "command", raw), right) for _, raw, right in fresh])
+    assert before > 0.15
+    assert after < 0.04
+
+
+def test_few_answers_leave_the_confidence_as_it_is():
+    curves = calibration.fit(answers("command", calibration.FEWEST - 1, lambda raw: 1))
+    assert curves == {}
+    assert calibration.apply(curves, "command", 0.37) == 0.37
+    assert calibration.apply(None, "command", 0.37) == 0.37
+
+
+def test_twenty_right_answers_do_not_make_certainty():
+    curves = calibration.fit(answers("command", 20, lambda raw: 1))
+    assert 0.5 < calibration.apply(curves, "command", 0.5) < 0.97
+
+
+def test_kinds_have_curves_of_their_own():
+    points = answers("command", 500, lambda raw: 0.9) + answers("clarification", 500, lambda raw: 0.2)
+    curves = calibration.fit(points)
+    assert calibration.apply(curves, "command", 0.5) > 0.8
+    assert calibration.apply(curves, "clarification", 0.5) < 0.3
+
+
+@given(st.floats(-6, 6), st.floats(0.05, 5), st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_order_and_range_stay(shift, slope, raws):
+    curves = {"command": {"shift": shift, "slope": slope}}
+    mapped = [calibration.apply(curves, "command", raw) for raw in sorted(raws)]
+    assert all(0 <= p <= 1 for p in mapped)
+    assert all(a <= b + 1e-12 for a, b in zip(mapped, mapped[1:], strict=False))
+
+
+def test_calibration_error_by_hand():
+    assert scores.calibration_error([]) is None
+    assert scores.calibration_error([(1.0, True), (1.0, False)], bins=1) == pytest.approx(0.5)
+    assert scores.calibration_error([(0.25, False), (0.25, True), (0.75, True), (0.75, True)], bins=2) == pytest.approx(
+        0.25
+    )
+    assert scores.brier([(1.0, True), (0.5, False)]) == pytest.approx(0.125)
+    assert scores.brier([]) is None
+
+
+def test_a_paired_difference_and_its_interval():
+    a, b = [True] * 50 + [False] * 50, [True] * 60 + [False] * 40
+    difference, low, high = scores.paired_difference(a, b)
+    assert difference == pytest.approx(0.1)
+    assert 0.03 < low < 0.1 < high < 0.18
+    assert scores.paired_difference(a, a) == (0, 0, 0)
