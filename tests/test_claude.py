@@ -506,7 +506,7 @@ def check_complete(project, schema, num):
     assert len(utils.read_jsonl(project.data() / "train_val.jsonl")) == num // 10
 
 
-@pytest.mark.parametrize("batch", ["off", "on", "auto"])
+@pytest.mark.parametrize("batch", ["off", *(pytest.param(b, marks=pytest.mark.slow) for b in ("on", "auto"))])
 def test_claude_fills_every_quota(project, author, batch):
     with FakeClaude(author) as server:
         done = generate(project, server, f"batch={batch}")
@@ -530,6 +530,7 @@ def test_claude_fills_every_quota(project, author, batch):
     assert KEY not in everything
 
 
+@pytest.mark.slow
 def test_more_rows_later_pay_only_for_the_new_ones(project, author):
     with FakeClaude(author) as server:
         command = [sys.executable, str(ROOT / "scripts" / "generate.py"), "name=notes", *QUICK, "batch=off"]
@@ -541,6 +542,7 @@ def test_more_rows_later_pay_only_for_the_new_ones(project, author):
     check_complete(project, NOTES, 100)
 
 
+@pytest.mark.slow
 def test_rows_that_were_paid_for_stay_when_the_key_is_gone(project, author):
     with FakeClaude(author) as server:
         assert generate(project, server, "batch=off").returncode == 0
@@ -553,6 +555,7 @@ def test_rows_that_were_paid_for_stay_when_the_key_is_gone(project, author):
     assert (project.data() / "train.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_faulty_replies_are_topped_up(project, author):
     faults = ["truncated", "", "refusal", "empty", "shape", "invalid", "429", "", "reset", "500"]
     with FakeClaude(author, faults=faults) as server:
@@ -563,6 +566,7 @@ def test_faulty_replies_are_topped_up(project, author):
     assert {"refused", "empty", "shape", "schema"} <= set(rejected)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_paid_twice(project, author):
     """Batches: SIGKILL while the batch is at work, then while its results are written."""
     with FakeClaude(author) as server:
@@ -591,6 +595,7 @@ def wait_for(true, seconds=60):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_what_is_paid_and_the_same_command_continues(project, author):
     import threading
 
@@ -639,6 +644,7 @@ def test_without_a_key_one_line_says_what_to_do(project):
 
 
 # --------------------------------------------------------------------------------------------------------- by hand
+@pytest.mark.slow
 def test_by_hand_prompts_are_written_and_replies_read(project, author):
     words = ["name=notes", "num=60", "teacher=manual", "generate.claude.rows_per_request=30"]
     line = project.fails("generate.py", *words)

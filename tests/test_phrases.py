@@ -120,6 +120,7 @@ def path_of(project):
     return path
 
 
+@pytest.mark.slow
 def test_a_phrasebook_is_written_and_the_teacher_uses_it(project):
     path = path_of(project)
     with FakeClaude(texts=texts()) as server:
@@ -153,6 +154,7 @@ def test_only_the_lines_that_failed_are_asked_for_again(project):
     assert "frames/add: jot {text} down" in frames
 
 
+@pytest.mark.slow
 def test_lines_that_stay_faulty_are_left_out_and_counted(project):
     path = path_of(project)
     with FakeClaude(texts=[*texts([("add", "jot {txt}")]), "sorry", "1. {nope}"]) as server:
@@ -162,6 +164,7 @@ def test_lines_that_stay_faulty_are_left_out_and_counted(project):
     assert phrasebook.read(path, NOTES)[1] == []
 
 
+@pytest.mark.slow
 def test_what_was_paid_for_is_not_asked_again(project):
     path = path_of(project)
     some = texts()
@@ -181,6 +184,7 @@ def test_a_phrasebook_that_is_there_is_left_alone(project):
     assert line.startswith("phrases.py: schemas/phrases/notes.yaml is there already; move it away")
 
 
+@pytest.mark.slow
 def test_by_hand(project):
     path = path_of(project)
     line = project.fails("phrases.py", "name=notes", "teacher=manual")
