@@ -73,6 +73,32 @@ def perplexity(interpreter, cases):
     return math.exp(-total / count) if count else None
 
 
+def baseline_scores(name, schema, scored, judged):
+    """{baseline: {"share", "hits", "n", "ci95", "p"}} of exact match where the training rows are here; p against the model (McNemar)."""
+    path = data_dir(name) / "train.jsonl"
+    if not path.exists():
+        return {}
+    import baselines
+
+    train = utils.read_jsonl(path)
+    found, right = {}, [j["exact"] for j in judged]
+    for baseline, outputs in baselines.predictions(train, schema, [c for c, _ in scored]).items():
+        theirs = [scores.judge(c, o, schema)["exact"] for (c, _), o in zip(scored, outputs, strict=True)]
+        hits, n = sum(theirs), len(theirs)
+        found[baseline] = {
+            "share": hits / n,
+            "hits": hits,
+            "n": n,
+            "ci95": scores.wilson(hits, n),
+            "p": scores.mcnemar(right, theirs),
+        }
+        low, high = found[baseline]["ci95"]
+        print(
+            f"  exact match of {baseline:23} {hits / n:7.1%}   [{100 * low:.1f}, {100 * high:.1f}]   {hits}/{n}, p = {found[baseline]['p']:.1g}"
+        )
+    return found
+
+
 def calibrated(judged):
     """{"error", "brier", "covered", "n"} of the commands among the answers: how far their confidence can be believed."""
     points = [(scores.confidence(j), j["exact"]) for j in judged if (j["answer"] or {}).get("type") == "command"]
@@ -137,6 +163,7 @@ def main(argv):
                 **result["calibration"]
             )
         )
+        result["baselines"] = baseline_scores(name, interpreter.schema, scored, judged)
         if len(scored) < 200:
             print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")
         if result["perplexity"]:
