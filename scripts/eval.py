@@ -100,12 +100,14 @@ def baseline_scores(name, schema, scored, judged):
 
 
 def calibrated(judged):
-    """{"error", "brier", "covered", "n"} of the commands among the answers: how far their confidence can be believed."""
+    """{"error", "brier", "covered", "n"} of the commands among the answers: how far their confidence can be believed; None without any."""
     points = [(scores.confidence(j), j["exact"]) for j in judged if (j["answer"] or {}).get("type") == "command"]
+    if not points:
+        return None
     return {
-        "error": scores.calibration_error(points) or 0.0,
-        "brier": scores.brier(points) or 0.0,
-        "covered": sum(p >= 0.9 for p, _ in points) / max(1, len(points)),
+        "error": scores.calibration_error(points),
+        "brier": scores.brier(points),
+        "covered": sum(p >= 0.9 for p, _ in points) / len(points),
         "n": len(points),
     }
 
@@ -158,11 +160,9 @@ def main(argv):
             [j for (c, _), j in zip(scored, judged, strict=True) if "output" not in c or kept_apart(c)]
         )
         print("\n".join(scores.lines(result["scores"])))
-        print(
-            "  commands: calibration error {error:.3f}, Brier {brier:.3f}; at 0.9 and more {covered:.0%} of them".format(
-                **result["calibration"]
-            )
-        )
+        if result["calibration"]:
+            line = "  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n}); {covered:.0%} of them at 0.9 and more"
+            print(line.format(**result["calibration"]))
         result["baselines"] = baseline_scores(name, interpreter.schema, scored, judged)
         if len(scored) < 200:
             print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")

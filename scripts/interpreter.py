@@ -142,10 +142,10 @@ class Interpreter:
             written += self.piece(token)
         return self.give_up()
 
-    def free(self, start):
-        """What the model says after these tokens, without a grammar."""
+    def free(self, start, most=None):
+        """What the model says after these tokens, without a grammar: at most so many tokens."""
         tokens, written = list(start), b""
-        while len(tokens) - len(start) < MOST_TOKENS:
+        while len(tokens) - len(start) < (most or MOST_TOKENS):
             token = int(self.feed(tokens).argmax())
             if token == self.eos or self.lib.llama_vocab_is_eog(self.vocab, token):
                 break

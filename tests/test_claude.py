@@ -479,8 +479,8 @@ def generate(project, server, *words):
     return subprocess.run(command, env=env(project, server), capture_output=True, text=True, timeout=300)
 
 
-def data(project):
-    return [r for f in ("train.jsonl", "train_val.jsonl") for r in utils.read_jsonl(project.data() / f)]
+def data(project, name="notes"):
+    return [r for f in ("train.jsonl", "train_val.jsonl") for r in utils.read_jsonl(project.data(name) / f)]
 
 
 def buckets(rows, schema):
@@ -497,13 +497,13 @@ def buckets(rows, schema):
 
 def check_complete(project, schema, num):
     """Exactly the rows that were asked for: none lost, none doubled, every quota full, a tenth for validation."""
-    rows = data(project)
+    rows = data(project, schema.cli)
     wanted = Counter()
     for bucket, n in cells.quotas(schema, num).items():
         wanted["ask" if bucket[0] == "ask" else bucket] += n
     assert buckets(rows, schema) == wanted
     assert len({json.dumps([r["instruction"], r["context"]]) for r in rows}) == num
-    assert len(utils.read_jsonl(project.data() / "train_val.jsonl")) == num // 10
+    assert len(utils.read_jsonl(project.data(schema.cli) / "train_val.jsonl")) == num // 10
 
 
 @pytest.mark.parametrize("batch", ["off", *(pytest.param(b, marks=pytest.mark.slow) for b in ("on", "auto"))])
