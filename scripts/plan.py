@@ -84,7 +84,7 @@ def stages(settings):
         and final.exists()
         and (read_json(final.with_suffix(".json")) or {}).get("fingerprint") == quantize.plan(settings)[1]
     )
-    yield "quantize", "up to date" if current else "run", utils.display(final), 0 if current else 30 * slower
+    yield "quantize", "up to date" if current else "run", utils.display(final), 0 if current else 240 * slower
     yield (
         "eval",
         "run",
