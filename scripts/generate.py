@@ -11,7 +11,8 @@ from collections import Counter
 
 import schema as cli_schema
 import utils
-from claude.exchange import OFFLINE, has_key
+from claude.errors import OFFLINE
+from claude.exchange import has_key
 from data_report import report
 from report_page import rejections
 from rows import Seen, row_faults
@@ -165,6 +166,7 @@ def announce(now, **settings):
 
 def by_phrasebook(settings, schema, fingerprint, force, now):
     """Rows of the bundled teacher: (records, facts for stage.json, what to do once they are written)."""
+    from claude import direct
     from teacher import Teacher
 
     name = settings["name"]
@@ -182,34 +184,12 @@ def by_phrasebook(settings, schema, fingerprint, force, now):
         seed=settings["seed"],
     )
     path = data_dir(name) / "train_progress.jsonl"
+    direct.put_aside(name)  # replies that were paid for
     if force:
         path.unlink(missing_ok=True)
     progress = utils.Progress(path, fingerprint, "delete the file, or run train-generate-force")
     rejected = draw_rows(teacher, schema, settings["num"], progress)
     return progress.records, {"teacher": teacher.origin, "rejected": rejected}, progress.done
-
-
-def begin(settings, schema, teacher, client, force=False):
-    """(Direct with all earlier replies taken, config) for rows that Claude writes; the replies that were paid for are in its journal."""
-    from claude import direct
-    from claude.byhand import ByHand
-    from claude.exchange import Exchange
-
-    folder = data_dir(settings["name"])
-    config = utils.stage_config("generate", settings)["claude"]
-    path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
-    if force:
-        path.unlink(missing_ok=True)
-        kept.unlink(missing_ok=True)
-    mark = {"journal": teacher, "cli": settings["name"]}
-    if kept.exists() and not utils.Progress.holds(path, mark):
-        utils.write_text(path, kept.read_text(encoding="utf-8"))
-    journal = utils.Progress(path, mark, "delete the file, or run train-generate-force")
-    by_hand = ByHand(folder / "manual", journal)
-    exchange = Exchange(config, journal, settings["batch"], settings["budget"], client=client) if client else by_hand
-    made = direct.Direct(schema, settings["num"], settings["seed"], config, exchange)
-    made.recall()
-    return made, config
 
 
 def by_claude(settings, schema, fingerprint, force, now):
@@ -220,8 +200,8 @@ def by_claude(settings, schema, fingerprint, force, now):
     name, num, budget = settings["name"], settings["num"], settings["budget"]
     teacher, why = teacher_of(settings)
     client = connect(utils.stage_config("generate", settings)["claude"]) if teacher == "claude" else None
-    made, config = begin(settings, schema, teacher, client, force)
-    journal, collector = made.exchange.journal, made.collector
+    made = direct.begin(settings, schema, teacher, client, force)
+    config, journal, collector = made.config, made.exchange.journal, made.collector
     announce(now, name=name, num=num, teacher=f"{teacher} ({why})", model=config["model"], seed=settings["seed"])
     if client and collector.need():
         usd, count = made.estimate(lambda r: bill.count(client, r, config["model"]))
@@ -257,27 +237,6 @@ def by_claude(settings, schema, fingerprint, force, now):
         path.replace(path.with_name(f"{teacher}.jsonl"))
 
     return direct.split(collector.accepted, settings["seed"]), facts, done
-
-
-def estimate(settings, schema):
-    """(dollars, requests, dollars spent before, rows missing) for the rows that Claude would write; nothing is sent or written."""
-    from types import SimpleNamespace
-
-    from claude import direct
-    from claude.exchange import Exchange
-
-    folder = data_dir(settings["name"])
-    config = utils.stage_config("generate", settings)["claude"]
-    mark = {"journal": "claude", "cli": settings["name"]}
-    paths = [folder / "train_progress.jsonl", folder / "claude.jsonl"]
-    path = next((p for p in paths if utils.Progress.holds(p, mark)), None)
-    records = utils.read_jsonl(path)[1:] if path else []
-    exchange = Exchange(config, SimpleNamespace(records=records, path=path), settings["batch"], client="none")
-    made = direct.Direct(schema, settings["num"], settings["seed"], config, exchange)
-    made.recall()
-    missing = sum(made.collector.need().values())
-    usd, requests = made.estimate() if missing else (0.0, 0)
-    return usd, requests, exchange.spent(), missing
 
 
 def write(folder, fingerprint, records, facts):

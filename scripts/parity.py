@@ -47,27 +47,21 @@ def same_ids(folder, interpreter, rows):
             )
 
 
-def greedy(folder, frame, rows):
-    """What the checkpoint answers to rows, always taking the likeliest token: texts."""
+def greedy(model, tokenizer, frame, row, most=GREEDY_TOKENS):
+    """The text that a Hugging Face model writes for a row when it always takes the likeliest token."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    end, out = tokenizer.convert_tokens_to_ids(frame["eos"]), []
-    for r in rows:
-        ids = torch.tensor([prompt.encode(tokenizer, frame, r)[0]])
-        with torch.inference_mode():
-            made = model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                do_sample=False,
-                max_new_tokens=GREEDY_TOKENS,
-                eos_token_id=end,
-                pad_token_id=tokenizer.pad_token_id or end,
-            )
-        out.append(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
-    return out
+    ids = torch.tensor([prompt.encode(tokenizer, frame, row)[0]], device=model.device)
+    with torch.inference_mode():
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=most,
+            eos_token_id=tokenizer.convert_tokens_to_ids(frame["eos"]),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
 
 
 def judged(interpreter, rows):
@@ -85,13 +79,16 @@ def check(folder, plain, quantized, rows, frame):
 
     folder: the merged checkpoint; plain: the float16 GGUF; quantized: the file to ship, or None when it is the plain one.
     """
+    import base_model
+    import torch
     from interpreter import Interpreter
 
     half, small = Interpreter(plain), Interpreter(quantized or plain)
     same_ids(folder, small, rows)
     some = rows[:GREEDY]
     said = [half.free(half.prompt_tokens(r["instruction"], r["context"]), GREEDY_TOKENS) for r in some]
-    agree = sum(a == b for a, b in zip(greedy(folder, frame, some), said, strict=True))
+    model, tokenizer = base_model.load(folder, dtype=torch.float32, train=False)
+    agree = sum(greedy(model.eval(), tokenizer, frame, r) == b for r, b in zip(some, said, strict=True))
     answers = judged(small, rows)
     points = [(a["type"], a["confidence"], v["exact"]) for a, v in answers]
     facts = {"rows": len(rows), "greedy_equal": agree, "greedy_rows": len(some)}

@@ -10,7 +10,7 @@ import schema as cli_schema
 import utils
 from claude import bill, book
 from claude.byhand import ByHand
-from claude.exchange import Exchange, connect, expected
+from claude.exchange import Exchange, connect, expected, request
 from utils import data_dir, display, fail
 
 
@@ -24,16 +24,7 @@ def requests(schema, config):
 
 
 def ask(number, shared, user, out, count):
-    given = count(shared)
-    return {
-        "id": number,
-        "system": shared,
-        "user": user,
-        "schema": None,
-        "max_tokens": min(20_000, 1000 + 2 * out),
-        "tokens": (given + count(user), out),
-        "shared": given,
-    }
+    return request(number, shared, user, out, count, most=min(20_000, 1000 + 2 * out))
 
 
 def estimate(settings, schema):
@@ -57,7 +48,7 @@ def main(argv):
     journal = utils.Progress(folder / "phrases_progress.jsonl", mark, "delete the file")
     batch = "off" if settings["batch"] == "auto" else settings["batch"]  # a few replies: no use waiting for a batch
     exchange = (
-        ByHand(folder / "manual-phrases", journal, "phrases")
+        ByHand(folder / "manual-phrases", journal)
         if by_hand
         else Exchange(config, journal, batch, settings["budget"], "phrases", client)
     )

@@ -13,6 +13,7 @@ import quantize
 import schema as cli_schema
 import sft
 import utils
+from claude import direct
 from utils import data_dir, gguf_path, models_dir, read_json
 
 # Measured on 2 cores with AVX-512 (see the README); other machines scale together.
@@ -115,7 +116,7 @@ def teacher_lines(settings, schema):
             0.0,
             ["  rows are written in a conversation with Claude, pasted by hand; no API, no key"],
         )
-    usd, requests, spent, missing = generate.estimate(settings, schema)
+    usd, requests, spent, missing = direct.estimate(settings, schema)
     rows = f"about ${usd:.2f} for {missing} rows in {requests} requests"
     lines = [
         f"  {config['model']}: {rows if missing else 'all rows are there'}, ${spent:.2f} spent before, budget ${settings['budget']:.2f}",

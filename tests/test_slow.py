@@ -15,7 +15,8 @@ import sft
 import torch
 import utils
 from conftest import ROOT, Project
-from tiny import NOTES, command, greedy, overfit, row
+from parity import greedy
+from tiny import NOTES, command, overfit, row
 from utils import read_json, read_jsonl
 
 pytestmark = pytest.mark.slow
@@ -155,7 +156,7 @@ def test_letters_that_take_several_tokens_come_out_whole(tiny_base, tmp_path):
 
     case = row("note down 🎉 für 明天", command("add", text="🎉 für 明天"))
     model, tokenizer, frame = overfit(tiny_base, [case])
-    assert greedy(model, tokenizer, frame, case) == case["output"]
+    assert greedy(model, tokenizer, frame, case, most=160) == case["output"]
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     quantize.convert(tmp_path / "model", tmp_path / "plain.gguf")

@@ -44,20 +44,3 @@ def overfit(folder, known, steps=400):
         loss.backward()
         optimizer.step()
     raise AssertionError(f"loss is still {loss:.3f} after {steps} steps")
-
-
-def greedy(model, tokenizer, frame, case, most=160):
-    """The text that the model writes for a row when it always takes the likeliest token."""
-    import torch
-
-    ids = torch.tensor([prompt.encode(tokenizer, frame, case)[0]], device=model.device)
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=most,
-            eos_token_id=tokenizer.convert_tokens_to_ids(frame["eos"]),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    return tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)

@@ -11,7 +11,7 @@ SECTIONS = ("options", "frames", "clarify")
 PART = 8  # subcommands a reply
 LINE_TOKENS = 28  # of a line: 24 by the bundled tokenizer on the phrasebook of gh, and a little more
 REPAIRS = 2  # times that faulty lines are asked for again
-QUESTIONS = {"missing_arg": 0, "pronoun": 0}  # categories that frames give (?arg, @arg): no lines of their own
+QUESTIONS = ("missing_arg", "pronoun")  # categories that frames give (?arg, @arg): no lines of their own
 PER_CATEGORY = 12
 
 NOTATION = """You write a phrasebook for a CLI command interpreter: how people ask for each command, in a compact notation. A program expands every line into

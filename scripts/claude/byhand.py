@@ -6,8 +6,8 @@ from utils import display, fail, write_text
 class ByHand:
     """Like Exchange, without the API. folder holds <id>.prompt.txt, and <id>.reply.txt (or .md, .json) once a person has saved it."""
 
-    def __init__(self, folder, journal, label="generate"):
-        self.folder, self.journal, self.label = folder, journal, label
+    def __init__(self, folder, journal):
+        self.folder, self.journal = folder, journal
 
     def texts(self):
         """{id: text} of the replies that a person has saved."""

@@ -63,28 +63,18 @@ An answer is the subcommand as the schema spells it, then arg=value for each arg
 or, where the interpreter has to ask back, a question mark and the commands it should suggest (none for requests that no command fits):
   "answer": "? %(labels)s"
 """
-REPLY = {
-    "type": "object",
-    "properties": {
-        "rows": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "input": {"type": "string"},
-                    "context": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-                    "answer": {"type": "string"},
-                },
-                "required": ["input", "context", "answer"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["rows"],
-    "additionalProperties": False,
-}
 ROW_TOKENS = 48  # of a row in a reply: 40 by the bundled tokenizer on rows of gh, and a fifth more for a tokenizer that is not public
 SLACK = 1.15  # more rows are asked for than are missing: some will break a rule
+
+
+def reply(properties):
+    """JSON Schema of a reply: {"rows": [{...properties, "answer"}, ...]}."""
+
+    def closed(some):
+        return {"type": "object", "properties": some, "required": list(some), "additionalProperties": False}
+
+    row = closed({**properties, "answer": {"type": "string"}})
+    return closed({"rows": {"type": "array", "items": row}})
 
 
 def apportion(total, weights):

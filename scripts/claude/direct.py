@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import utils
 from lexicon import Lexicon
@@ -11,12 +12,60 @@ from split_check import vectors
 from teacher import VALIDATION
 
 from . import bill, cells
-from .exchange import expected
+from .byhand import ByHand
+from .exchange import Exchange, expected, request
 from .replies import Collector
 
 FRUITLESS = 2  # rounds in a row without a single new row, after which the rest is given up
 KNOWN = 15  # instructions that a later round is shown, so that it does not write them again
+INPUT = {"input": {"type": "string"}, "context": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}
 ALIKE = 0.8  # cosine from which two instructions stay on one side of the split
+
+
+def mark(teacher, name):
+    """What begins the journal of a teacher. Neither schema nor settings: what was paid for is checked anew against any of them."""
+    return {"journal": teacher, "cli": name}
+
+
+def put_aside(name, but=None):
+    """Keep the journal of another teacher's interrupted run, which would be overwritten: it becomes <teacher>.jsonl."""
+    path = utils.data_dir(name) / "train_progress.jsonl"
+    for teacher in ("claude", "manual"):
+        if teacher != but and utils.Progress.holds(path, mark(teacher, name)):
+            path.replace(path.with_name(f"{teacher}.jsonl"))
+
+
+def begin(settings, schema, teacher, client, force=False):
+    """A Direct with all earlier replies taken, for rows of `teacher`: claude (client is the SDK's) or manual (client is None)."""
+    name, folder = settings["name"], utils.data_dir(settings["name"])
+    config = utils.stage_config("generate", settings)["claude"]
+    path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
+    put_aside(name, but=teacher)
+    if force:
+        path.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
+    if kept.exists() and not utils.Progress.holds(path, mark(teacher, name)):
+        utils.write_text(path, kept.read_text(encoding="utf-8"))
+    journal = utils.Progress(path, mark(teacher, name), "delete the file, or run train-generate-force")
+    by_hand = ByHand(folder / "manual", journal)
+    exchange = Exchange(config, journal, settings["batch"], settings["budget"], client=client) if client else by_hand
+    made = Direct(schema, settings["num"], settings["seed"], config, exchange)
+    made.recall()
+    return made
+
+
+def estimate(settings, schema):
+    """(dollars, requests, dollars spent before, rows missing) for the rows that Claude would write; nothing is sent or written."""
+    folder, config = utils.data_dir(settings["name"]), utils.stage_config("generate", settings)["claude"]
+    paths = [folder / "train_progress.jsonl", folder / "claude.jsonl"]
+    path = next((p for p in paths if utils.Progress.holds(p, mark("claude", settings["name"]))), None)
+    journal = SimpleNamespace(records=utils.read_jsonl(path)[1:] if path else [], path=path)
+    exchange = Exchange(config, journal, settings["batch"], client="none")
+    made = Direct(schema, settings["num"], settings["seed"], config, exchange)
+    made.recall()
+    missing = sum(made.collector.need().values())
+    usd, requests = made.estimate() if missing else (0.0, 0)
+    return usd, requests, exchange.spent(), missing
 
 
 class Direct:
@@ -34,20 +83,8 @@ class Direct:
         return [self.request(cell) for cell in of]
 
     def request(self, cell):
-        user, n = cells.user(cell), sum(cell["counts"].values())
-        wanted = cells.ROW_TOKENS * n
-        return {
-            "id": cell["id"],
-            "system": self.system,
-            "user": user,
-            "schema": cells.REPLY,
-            "max_tokens": 400 + 2 * wanted,
-            "tokens": (self.measured() + self.measure(user), wanted),
-            "shared": self.measured(),
-        }
-
-    def measured(self):
-        return self.measure(self.system)
+        wanted = cells.ROW_TOKENS * sum(cell["counts"].values())
+        return request(cell["id"], self.system, cells.user(cell), wanted, self.measure, cells.reply(INPUT))
 
     def rounds(self):
         """Cells of the rounds so far, as the journal has them."""

@@ -22,10 +22,10 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from utils import fail
 
 from . import bill
+from .errors import OFFLINE, fatal, never_left, passing, pause, transport_error, words
 
 ATTEMPTS = 5  # of one request
 LOOKBACK = 600  # seconds that the API's clock may be behind ours
-OFFLINE = "teacher=phrasebook needs no key and no network"
 
 
 def has_key():
@@ -39,6 +39,20 @@ def connect(config):
     import anthropic
 
     return anthropic.Anthropic(max_retries=0, timeout=config["timeout_seconds"])
+
+
+def request(number, system, user, wanted, count, schema=None, most=None):
+    """A request whose reply will have about `wanted` tokens, at most `most`; count(text): tokens of a text."""
+    shared = count(system)
+    return {
+        "id": number,
+        "system": system,
+        "user": user,
+        "schema": schema,
+        "max_tokens": most or 400 + 2 * wanted,
+        "tokens": (shared + count(user), wanted),
+        "shared": shared,
+    }
 
 
 def body(request, model, ttl=None):
@@ -79,33 +93,6 @@ def astray(request, model):
     """What a request is counted at that was sent, and whose reply never arrived."""
     given, wanted = request["tokens"]
     return bill.cost(model, {"input": given, "output": wanted}, False)
-
-
-def fatal(error, model):
-    """One line for errors that no repetition mends; None for the others."""
-    import anthropic
-
-    text = " ".join(str(getattr(error, "message", error)).split())[:200]
-    if isinstance(error, anthropic.AuthenticationError):
-        return (
-            "the API refuses ANTHROPIC_API_KEY (401); make a key at https://platform.claude.com and set it; " + OFFLINE
-        )
-    if isinstance(error, anthropic.PermissionDeniedError):
-        return f"the key may not do this (403): {text}; {OFFLINE}"
-    if isinstance(error, anthropic.NotFoundError):
-        return f"the API does not know model {model} (404); set generate.claude.model="
-    if isinstance(error, anthropic.BadRequestError) and "credit" in text.lower():
-        return f"the account has no credit left: {text}; nothing is lost, the same command continues"
-    return None
-
-
-def pause(error, attempt, first):
-    """Seconds before the next attempt: what the API asks for, otherwise first, 2 first, 4 first, ... up to 60."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    try:
-        return min(600.0, max(0.0, float(headers["retry-after"])))
-    except (KeyError, TypeError, ValueError):
-        return min(60.0, first * 2.0**attempt)
 
 
 class Stop(Exception):
@@ -433,36 +420,3 @@ def reply_of(number, message, batch):
         "model": message.model,
         "batch": batch,
     }
-
-
-def passing(error):
-    """Whether the same request may succeed later: no connection, 408, 409, 429 and everything from 500."""
-    status = getattr(error, "status_code", None)
-    return not isinstance(status, int) or status in (408, 409, 429) or status >= 500
-
-
-def never_left(error):
-    """Whether the request did not reach the API at all: name not resolved, connection refused."""
-    return any(c in type(error.__cause__).__name__ for c in ("ConnectError", "ConnectTimeout"))
-
-
-def transport_error():
-    """The SDK's HTTP library raises this while a body is being read."""
-    import httpx2
-
-    return httpx2.HTTPError
-
-
-def words(error):
-    """An error in one line, for the user."""
-    import anthropic
-
-    if isinstance(error, anthropic.APITimeoutError):
-        return "no reply in time"
-    body = getattr(error, "body", None)
-    inner = body.get("error") if isinstance(body, dict) else None
-    text = inner.get("message") if isinstance(inner, dict) else None
-    status = getattr(error, "status_code", None)
-    cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
-    said = " ".join(str(text or getattr(cause, "message", None) or cause).split())[:200]
-    return f"{status}: {said}" if status else said

@@ -6,26 +6,11 @@ import rows
 import scores
 
 from . import bill, cells
+from .exchange import request
 from .replies import flat, parsed, read_answer
 
 SIZE = 20  # requests a reply
 ANSWER_TOKENS = 30
-REPLY = {
-    "type": "object",
-    "properties": {
-        "rows": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"input": {"type": "integer"}, "answer": {"type": "string"}},
-                "required": ["input", "answer"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["rows"],
-    "additionalProperties": False,
-}
 
 
 def undecided(pair, schema):
@@ -39,7 +24,6 @@ def requests(pairs, schema):
     """Requests for the ideal answers to the prompts of some pairs, SIZE at a time."""
     count, out = bill.tokenizer(), []
     shared = cells.system(schema)
-    given = count(shared)
     for i in range(0, len(pairs), SIZE):
         some = pairs[i : i + SIZE]
         lines = [f"{n}. {asked(p)}" for n, p in enumerate(some, 1)]
@@ -48,14 +32,9 @@ def requests(pairs, schema):
             '{"rows": [{"input": <number of the request>, "answer": "<answer>"}, ...]}.\n\n' + "\n".join(lines)
         )
         wanted = ANSWER_TOKENS * len(some)
-        request = {
-            "id": f"judge-{i // SIZE}",
-            "system": shared,
-            "user": user,
-            "schema": REPLY,
-            "max_tokens": 400 + 2 * wanted,
-        }
-        out.append({**request, "tokens": (given + count(user), wanted), "shared": given})
+        out.append(
+            request(f"judge-{i // SIZE}", shared, user, wanted, count, cells.reply({"input": {"type": "integer"}}))
+        )
     return out
 
 

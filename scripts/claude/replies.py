@@ -169,7 +169,7 @@ class Collector:
             if not category:
                 return "cell: a question where a command was asked for"
             label = answer["suggestions"][0]["label"] if answer["suggestions"] else ""
-            bucket = kind, _ = "ask", category
+            kind, bucket = "ask", ("ask", category)
         if self.have[bucket] >= self.quotas.get(bucket, 0):
             return "surplus: enough of its kind"
         fault = self.seen.fault(row, "all")
