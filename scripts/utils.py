@@ -334,7 +334,7 @@ class Progress:
         """Whether a file is there and has this fingerprint."""
         try:
             with open(path, encoding="utf-8") as f:
-                return json.loads(f.readline()) == {"fingerprint": fingerprint}
+                return path.is_file() and json.loads(f.readline()) == {"fingerprint": fingerprint}
         except (OSError, ValueError):
             return False
 
