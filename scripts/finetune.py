@@ -1,10 +1,19 @@
 """What sft.py and dpo.py share: adapters, trainer settings, the fast loss, work folders that survive a kill."""
 
 import json
+import math
 import os
 import shutil
+import time
 
+import prompt
+import scores
 import utils
+from utils import fail
+
+PROBED = 16  # validation rows that are answered while training goes on
+MOST_TOKENS = 160  # of such an answer
+LOOKS = 4  # times that a training looks at validation rows
 
 
 def is_main():
@@ -139,6 +148,12 @@ def sft_trainer():
             inner.full_forward = type(inner).forward.__get__(inner)
             inner.forward = MethodType(forward, inner)
 
+        def evaluate(self, *args, **kwargs):
+            metrics = super().evaluate(*args, **kwargs)
+            if "eval_loss" in metrics:
+                self.log({"eval_perplexity": math.exp(min(50, metrics["eval_loss"]))})
+            return metrics
+
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             out = model(**inputs, shared=self.shared, num_items_in_batch=num_items_in_batch)
             loss = out["loss"]
@@ -147,6 +162,70 @@ def sft_trainer():
             return (loss, out) if return_outputs else loss
 
     return ResponseTrainer
+
+
+# ------------------------------------------------------------------------------------------------ while it trains
+def watch(trainer, rows, frame, tokenizer, schema):
+    """Look at validation rows LOOKS times, the last time at the end: validation loss and perplexity where the trainer has such rows,
+    and what the model answers to PROBED of them. All of it goes to the log, and to whatever report_to names."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step not in {-(-k * state.max_steps // LOOKS) for k in range(1, LOOKS + 1)}:
+                return
+            control.should_evaluate = trainer.eval_dataset is not None
+            if not is_main():
+                return
+            logging, training = control.should_log, trainer.model.training  # log() would take this step's own line away
+            trainer.model.eval()
+            with trainer.compute_loss_context_manager():
+                found = probe(trainer.model, tokenizer, frame, rows[:PROBED], schema)
+            trainer.log(found)
+            trainer.model.train(training)
+            control.should_log = logging
+
+    trainer.add_callback(Watch())
+
+
+def probe(model, tokenizer, frame, rows, schema):
+    """{"eval_exact_match", "eval_json_valid", "eval_seconds_per_answer"} of greedy answers of a model in eval mode, without a grammar."""
+    import torch
+
+    started = time.perf_counter()
+    ids = [prompt.encode(tokenizer, frame, r)[0] for r in rows]
+    batch = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt").to(model.device)
+    with torch.inference_mode():
+        out = model.generate(
+            **batch,
+            do_sample=False,
+            use_cache=True,
+            max_new_tokens=MOST_TOKENS,
+            eos_token_id=tokenizer.convert_tokens_to_ids(frame["eos"]),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    texts = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    judged = [
+        scores.judge({"expected": scores.parse(r["output"])}, t, schema) for r, t in zip(rows, texts, strict=True)
+    ]
+    return {
+        "eval_exact_match": sum(j["exact"] for j in judged) / len(rows),
+        "eval_json_valid": sum(j["answer"] is not None for j in judged) / len(rows),
+        "eval_seconds_per_answer": (time.perf_counter() - started) / len(rows),
+    }
+
+
+def reporting(config, stage):
+    """The `report_to` of a configuration; one line where its package is not installed."""
+    from importlib.util import find_spec
+
+    wanted = config["logging"]["report_to"]
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        if name not in ("none", "all") and not find_spec(name):
+            fail(
+                f"{stage}.logging.report_to={name}: that package is not installed; run: .venv/bin/python -m pip install {name}"
+            )
+    return wanted
 
 
 # ---------------------------------------------------------------------------------------------------- work folders
@@ -168,8 +247,6 @@ def last_checkpoint(work):
 
 def train(trainer, stage, work):
     """Train, from the last checkpoint where there is one. Returns seconds and the trainer's log."""
-    import time
-
     checkpoint = last_checkpoint(work)
     if checkpoint and is_main():
         print(f"{stage}: continuing from step {checkpoint.name.split('-')[1]}", flush=True)

@@ -19,6 +19,8 @@ def plan(settings):
     config = stage_config("sft", settings, base)
     folder = data_dir(settings["name"])
     inputs = [folder / "train.jsonl", folder / "train_val.jsonl"]
+    if base == base_model.BUNDLED:
+        inputs.append(base_model.GENERAL)
     return base, why, config, utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **config}, *inputs)
 
 
@@ -51,6 +53,7 @@ def main(argv):
         fail(f"{display(files[0].parent)} has no rows; run: just train-generate-force name={name}")
 
     finetune.quiet()
+    finetune.reporting(config, "sft")
     from datasets import Dataset
     from trl import SFTConfig
 
@@ -83,7 +86,6 @@ def main(argv):
             max_length=longest,
             pad_to_multiple_of=finetune.padding(model.dtype),
             train_sampling_strategy="group_by_length",
-            eval_strategy="epoch",
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
         train_dataset=Dataset.from_list(train_rows),
@@ -93,6 +95,7 @@ def main(argv):
     )
     trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
     finetune.compute_in_bf16(trainer.model)
+    finetune.watch(trainer, rows[1], frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "sft", work)
     trainer.save_model(str(work))
     if not finetune.is_main():
