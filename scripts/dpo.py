@@ -93,7 +93,7 @@ def verdict(before, after):
 def main(argv):
     settings = utils.parse_settings(argv)
     name = settings["name"]
-    cli_schema.load(name)
+    schema = cli_schema.load(name)
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
     pairs = read_jsonl(need(data_dir(name) / "preferences.jsonl", "train-generate-preferences", name))
     val = read_jsonl(need(data_dir(name) / "train_val.jsonl", "train-generate", name))
@@ -112,6 +112,7 @@ def main(argv):
         return
 
     finetune.quiet()
+    finetune.reporting(config, "dpo")
     from datasets import Dataset
     from trl import DPOConfig
 
@@ -136,7 +137,8 @@ def main(argv):
         args=DPOConfig(
             **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
             beta=t["beta"],
-            loss_type=[t["loss_type"]],
+            loss_type=[t["loss_type"], *(["sft"] if t["sft_weight"] else [])],
+            loss_weights=[1.0, t["sft_weight"]] if t["sft_weight"] else None,
             pad_to_multiple_of=finetune.padding(model.dtype),
         ),
         train_dataset=Dataset.from_list(encode_pairs(pairs, tokenizer, frame)),
@@ -144,6 +146,7 @@ def main(argv):
         peft_config=finetune.lora(t),
     )
     finetune.compute_in_bf16(trainer.model)
+    finetune.watch(trainer, val, frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "dpo", work)
     trainer.save_model(str(work))
     if not finetune.is_main():

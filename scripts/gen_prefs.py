@@ -1,25 +1,30 @@
 """Stage 3a, preference data: where the SFT model's own answers are wrong, the validated answer is preferred to them.
 
+Requests are new ones that the bundled teacher draws from the frames of the training rows: what the model was trained on it knows by
+heart, and its mistakes there are few and odd. For data by Claude or by hand they are training rows. Of several answers to one request,
+the wrong one that is nearest to right is taken: it is what training has to tell apart.
 With teacher=claude, Claude gives the ideal answer where a verifier cannot decide, because both answers obey every rule.
 
-Reads   training/models/<name>/sft, training/data/<name>/train.jsonl (never a validation row)
+Reads   training/models/<name>/sft, training/data/<name>/train.jsonl (never a validation row, nor a frame of one), the teacher's files
 Writes  training/data/<name>/preferences.jsonl: {"prompt", "chosen", "rejected", "instruction", "context"}; preferences.json (settings)
 Run     just train-generate-preferences name=gh
 """
 
 import random
+import time
 
 import base_model
 import finetune
+import fresh
 import prompt
 import schema as cli_schema
 import scores
 import utils
 from claude.exchange import has_key
+from teacher import sources
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config, write_jsonl
 
-BATCH = 32  # requests that are answered at once
-PROMPTS_PER_PAIR = 2  # how many requests are tried for each pair that is wanted
+BATCH = 16  # requests that are answered at once
 MOST_TOKENS = 160
 
 
@@ -27,8 +32,12 @@ def plan(settings, base=None):
     """(config, fingerprint) of a run with these settings."""
     name = settings["name"]
     config = stage_config("dpo", settings, base or base_model.of_sft(settings))
-    inputs = [models_dir(name) / "sft", data_dir(name) / "train.jsonl"]
-    keys = {"seed": settings["seed"], "max_pairs": config["model"]["max_pairs"]}
+    inputs = [
+        models_dir(name) / "sft",
+        data_dir(name) / "train.jsonl",
+        *(sources(name) if fresh.settings_of(name) else []),
+    ]
+    keys = {"seed": settings["seed"], **{k: config["model"][k] for k in ("max_pairs", "prompts_per_pair", "samples")}}
     if by_claude(settings):
         keys["judge"] = utils.stage_config("generate", settings)["claude"]["model"]
     return config, utils.fingerprint("gen_prefs", keys, *inputs)
@@ -61,12 +70,24 @@ def reviewed(pairs, settings, schema):
     print(f"gen_prefs: Claude reads the undecided pairs, about ${usd:.2f}", flush=True)
     pairs, counts = judge.review(pairs, exchange, schema)
     if wanted:
+        counts["usd"] = round(exchange.spent(), 4)
         print("\n".join(["gen_prefs: the bill", *bill.lines(bill.bill(journal.records))]))
     return pairs, counts
 
 
-def sample(model, tokenizer, prompts, seed):
-    """One answer a prompt (lists of token ids), drawn from the model at temperature 1. Returns their texts."""
+def requests(name, schema, rows, number, seed):
+    """(rows to answer, where they are from): at most so many, in the shares of kinds that the data set has."""
+    new = fresh.draw(name, schema, number, fresh.PREFERENCES, seed)
+    if new is None:
+        return random.Random(seed).sample(rows, min(len(rows), number)), "training rows"
+    more = random.Random(seed).sample(
+        rows, min(len(rows), number - len(new))
+    )  # of few frames, not as many can be drawn
+    return new + more, "new requests from the frames of the training rows"
+
+
+def sample(model, tokenizer, prompts, number, seed):
+    """`number` answers a prompt (lists of token ids), drawn from the model at temperature 1. Returns a list of texts for each."""
     import torch
 
     torch.manual_seed(seed)
@@ -78,10 +99,20 @@ def sample(model, tokenizer, prompts, seed):
             temperature=1.0,
             top_k=0,
             top_p=1.0,
+            num_return_sequences=number,
             max_new_tokens=MOST_TOKENS,
             pad_token_id=tokenizer.pad_token_id,
         )
-    return tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    texts = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [texts[i * number : (i + 1) * number] for i in range(len(prompts))]
+
+
+def nearest_miss(row, answers, schema):
+    """The wrong answer that is nearest to right: it fits the schema, is of the right type, names the right command, ... None when all are right."""
+    case = {"expected": scores.parse(row["output"])}
+    judged = [(scores.judge(case, a, schema), a) for a in dict.fromkeys(answers)]
+    wrong = [(j["fits"], *(j[m] for m in scores.MEASURES), a) for j, a in judged if not j["exact"]]
+    return max(wrong, key=lambda w: w[:-1])[-1] if wrong else None
 
 
 def pair_of(row, answer, frame, schema):
@@ -113,9 +144,12 @@ def main(argv):
     finetune.quiet()
     from tqdm import tqdm
 
-    most = config["model"]["max_pairs"]
-    order = random.Random(settings["seed"]).sample(rows, min(len(rows), most * PROMPTS_PER_PAIR))
-    utils.header("gen_prefs", name=name, model=display(sft), requests=len(order), max_pairs=most)
+    most, number = config["model"]["max_pairs"], config["model"]["samples"]
+    order, origin = requests(name, schema, rows, most * config["model"]["prompts_per_pair"], settings["seed"])
+    utils.header(
+        "gen_prefs", name=name, model=display(sft), requests=f"{len(order)} {origin}", samples=number, max_pairs=most
+    )
+    started = time.time()
     progress = utils.Progress(data_dir(name) / "preferences_progress.jsonl", fingerprint, "delete the file")
     frame = read_json(sft / "prompt.json")
     model, tokenizer = base_model.load_tuned(sft)
@@ -127,9 +161,10 @@ def main(argv):
             break
         batch = order[start : start + BATCH]
         prompts = [prompt.encode(tokenizer, frame, r)[0] for r in batch]
-        answers = sample(model, tokenizer, prompts, settings["seed"] + start)
-        pairs = [pair_of(r, a, frame, schema) for r, a in zip(batch, answers, strict=True)]
-        progress.save([{"pairs": [p for p in pairs if p], "tried": len(batch)}])
+        answers = sample(model, tokenizer, prompts, number, settings["seed"] + start)
+        found = [(r, nearest_miss(r, a, schema)) for r, a in zip(batch, answers, strict=True)]
+        pairs = [pair_of(r, a, frame, schema) for r, a in found if a is not None]
+        progress.save([{"pairs": pairs, "tried": len(batch)}])
         bar.update(len(batch))
     bar.close()
     pairs = [p for r in progress.records for p in r["pairs"]][:most]
@@ -141,10 +176,12 @@ def main(argv):
             words = "{read} pairs read by Claude: {label_kept} labels stand, {label_replaced} were bettered, {dropped} answers were right"
             print(f"gen_prefs: {words.format(**counts)}")
     write_jsonl(out, pairs)
-    utils.write_json(record, {"fingerprint": fingerprint, "tried": tried, "pairs": len(pairs), "claude": counts})
+    facts = {"tried": tried, "pairs": len(pairs), "claude": counts, "seconds": round(time.time() - started)}
+    utils.write_json(record, {"fingerprint": fingerprint, "requests": origin, **facts})
     progress.done()
     print(
-        f"gen_prefs: {wrong} of {tried} answers of the SFT model are wrong; {len(pairs)} pairs in {display(out)}; next: just train-dpo name={name}"
+        f"gen_prefs: {wrong} of {tried} requests are answered wrong at least once in {number}; "
+        f"{len(pairs)} pairs in {display(out)}; next: just train-dpo name={name}"
     )
 
 

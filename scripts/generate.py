@@ -14,10 +14,11 @@ import utils
 from claude.errors import OFFLINE
 from claude.exchange import has_key
 from data_report import report
-from report_page import rejections
+from report.data_page import rejections
 from rows import Seen, row_faults
 from split_check import SPLITS, row_id
-from utils import SCHEMAS, data_dir, display, fail, write_jsonl
+from teacher import Teacher, sources
+from utils import data_dir, display, fail, write_jsonl
 
 BATCH = 100  # rows between two saves
 PATIENCE = 400  # candidates in a row without a new one before the teacher is said to be dry
@@ -39,11 +40,9 @@ def teacher_of(settings):
 def wanted(settings):
     """The fingerprint of the data that these settings ask for."""
     teacher, keys = teacher_of(settings)[0], {k: settings[k] for k in ("num", "seed")}
-    inputs = [SCHEMAS / f"{settings['name']}.yaml"]
-    if teacher == "phrasebook":
-        inputs += [SCHEMAS / "phrases" / f"{settings['name']}.yaml", *sorted((SCHEMAS / "lexicon").glob("*.yaml"))]
-    else:
-        keys["teacher"] = teacher
+    inputs = sources(settings["name"])
+    if teacher != "phrasebook":
+        inputs, keys["teacher"] = inputs[:1], teacher
     return utils.fingerprint("generate", keys, *inputs)
 
 
@@ -167,7 +166,6 @@ def announce(now, **settings):
 def by_phrasebook(settings, schema, fingerprint, force, now):
     """Rows of the bundled teacher: (records, facts for stage.json, what to do once they are written)."""
     from claude import direct
-    from teacher import Teacher
 
     name = settings["name"]
     teacher = Teacher(schema, name, settings["seed"])

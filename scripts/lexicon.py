@@ -8,9 +8,10 @@ from utils import SCHEMAS, load_yaml
 
 
 class Lexicon:
-    def __init__(self):
+    def __init__(self, values=None):
+        """values: another file in place of values.yaml."""
         folder = SCHEMAS / "lexicon"
-        values = load_yaml(folder / "values.yaml")
+        values = load_yaml(values or folder / "values.yaml")
         self.kinds = {
             k: v if isinstance(v, dict) else [parse_text(str(t), {}) for t in v] for k, v in values["kinds"].items()
         }

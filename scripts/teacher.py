@@ -15,6 +15,7 @@ from lexicon import Lexicon
 from rows import clarification, command, dumps
 from schema import value_fits
 from speaker import Speaker, shortness
+from utils import SCHEMAS
 
 SHARES = {"ctx": 0.6, "noctx": 0.2, "ask": 0.2}  # the spec's: command with context, command without, clarification
 ASK_SHARES = {
@@ -32,11 +33,20 @@ PLAIN = 0.35  # of the commands carry no flag for certain; drawn by coverage alo
 VALIDATION = 0.1  # of the rows, and about the share of frames that no training row comes from
 
 
+def sources(name):
+    """The files that the teacher's rows depend on."""
+    return [
+        SCHEMAS / f"{name}.yaml",
+        SCHEMAS / "phrases" / f"{name}.yaml",
+        *sorted((SCHEMAS / "lexicon").glob("*.yaml")),
+    ]
+
+
 class Teacher:
-    def __init__(self, schema, name, seed):
+    def __init__(self, schema, name, seed, lexicon=None):
         self.schema, self.seed, self.faults = schema, seed, []
         path = phrasebook.path_of(name)
-        self.lexicon = Lexicon()
+        self.lexicon = lexicon or Lexicon()
         if path.exists():
             book, self.faults = phrasebook.read(path, schema)
             self.book = book or phrasebook.Phrasebook({}, {}, {}, {})

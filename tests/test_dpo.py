@@ -6,6 +6,7 @@ import shutil
 
 import base_model
 import dpo
+import fresh
 import gen_prefs
 import prompt
 import pytest
@@ -15,6 +16,7 @@ import torch
 import utils
 from conftest import Project
 from parity import greedy
+from rows import row_faults
 from safetensors.torch import load_file
 from tiny import NOTES, command, overfit, question, row
 from transformers import AutoTokenizer
@@ -73,19 +75,47 @@ def test_wrong_answer_is_rejected_for_the_validated_one(case, answer):
     }
 
 
-def test_preferences_are_training_rows_with_wrong_answers(trained):
+def test_preferences_are_new_requests_with_wrong_answers(trained):
     pairs = read_jsonl(trained.data() / "preferences.jsonl")
     assert len(pairs) == 20  # dpo.model.max_pairs; the tiny model is always wrong
     assert {frozenset(p) for p in pairs} == {frozenset({"prompt", "chosen", "rejected", "instruction", "context"})}
     frame = read_json(trained.models() / "sft" / "prompt.json")
-    rows = {(r["instruction"], json.dumps(r["context"])): r for r in read_jsonl(trained.data() / "train.jsonl")}
+    files = ("train.jsonl", "train_val.jsonl")
+    known = {
+        (r["instruction"].lower(), json.dumps(r["context"])) for f in files for r in read_jsonl(trained.data() / f)
+    }
     for p in pairs:
-        case = rows[p["instruction"], json.dumps(p["context"])]
+        assert (p["instruction"].lower(), json.dumps(p["context"])) not in known
+        case = {**{k: p[k] for k in ("instruction", "context")}, "output": p["chosen"]}
+        assert row_faults(case, NOTES) == []
         assert gen_prefs.pair_of(case, p["rejected"], frame, NOTES) == p
     assert len({p["prompt"] for p in pairs}) == 20
     record = read_json(trained.data() / "preferences.json")
     assert {k: record[k] for k in ("pairs", "tried")} == {"pairs": 20, "tried": 32}
+    assert record["requests"] == "new requests from the frames of the training rows"
     assert not (trained.data() / "preferences_progress.jsonl").exists()
+
+
+def test_data_by_hand_lends_its_training_rows(monkeypatch):
+    monkeypatch.setattr(fresh, "settings_of", lambda name: None)
+    rows = [row(f"read {n}", command("read", number=n)) for n in range(50)]
+    found, origin = gen_prefs.requests("notes", NOTES, rows, 10, 0)
+    assert origin == "training rows"
+    assert len(found) == 10
+    assert all(r in rows for r in found)
+    assert (
+        found
+        == gen_prefs.requests("notes", NOTES, rows, 10, 0)[0]
+        != gen_prefs.requests("notes", NOTES, rows, 10, 1)[0]
+    )
+
+
+def test_of_several_answers_the_nearest_miss_is_taken():
+    near, far, broken = command("read", "raw", number=3), command("delete", number=9), '{"type"'
+    assert gen_prefs.nearest_miss(READ, [broken, far, READ["output"], near], NOTES) == near
+    assert gen_prefs.nearest_miss(READ, [broken, ASK["output"], far], NOTES) == far  # of the right type
+    assert gen_prefs.nearest_miss(READ, [broken, READ["output"]], NOTES) == broken
+    assert gen_prefs.nearest_miss(READ, [READ["output"]] * 3, NOTES) is None
 
 
 def test_preferences_load_as_a_data_set(trained, tmp_path):
@@ -331,3 +361,15 @@ def test_hits_agree_with_real_greedy_decoding(tiny_base):
     assert [w.startswith(dpo.deciding_part(c["output"])) for w, (c, _) in zip(written, cases, strict=True)] == wanted
     hits = dpo.greedy_hits(model, tokenizer, frame, [case for case, _ in cases], batch=4)
     assert [(c["output"], hit) for (c, _), hit in zip(cases, hits, strict=True)] == [(c["output"], w) for c, w in cases]
+
+
+def test_an_sft_model_of_another_general_adapter_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["quantize.py"])
+    folder = tmp_path / "training" / "models" / "notes" / "sft"
+    inputs = {base_model.display(base_model.GENERAL): "0" * 16}
+    utils.write_json(folder / "stage.json", {"base": base_model.BUNDLED, "fingerprint": {"inputs": inputs}})
+    with pytest.raises(SystemExit):
+        base_model.load_tuned(folder)
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert line.endswith("another general adapter than the one that is here now; run: just train-sft name=notes\n")

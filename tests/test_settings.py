@@ -279,6 +279,7 @@ def test_dpo_config_has_the_values_of_the_spec():
         "learning_rate": 5e-6,
         "beta": 0.1,
         "loss_type": "sigmoid",
+        "sft_weight": 0.0,  # plain DPO, as in the spec
         **SPEC_LORA,
     }
 
@@ -312,7 +313,10 @@ def test_the_command_line_lies_over_the_base_and_the_base_over_the_file():
 def test_each_stage_takes_only_its_own_part():
     settings = parse("name=gh", "sft.training.num_train_epochs=9", "dpo.model.max_pairs=20")
     dpo = utils.stage_config("dpo", settings, "owner/unheard-of")
-    assert (dpo["training"]["num_train_epochs"], dpo["model"]) == (1, {"max_pairs": 20, "min_pairs": 16})
+    assert (dpo["training"]["num_train_epochs"], dpo["model"]) == (
+        1,
+        {"max_pairs": 20, "prompts_per_pair": 2, "samples": 2, "min_pairs": 16},
+    )
 
 
 @pytest.mark.parametrize("base", ["Owner/My_Model.v2", "owner/my-model-v2", "/owner/my model v2/"])

@@ -1,0 +1,44 @@
+"""New rows from the bundled teacher for a data set that it made: for preferences and calibration, which want requests that the model
+was not trained on. Never a row of the data set, never a frame of a validation row.
+"""
+
+import utils
+from rows import Seen, row_faults
+from split_check import SPLITS
+from teacher import Teacher, sources
+from utils import data_dir, read_json
+
+FIRST = 10_000_000  # number of the first row that is drawn anew, times the purpose: far behind those of any data set
+PREFERENCES, CALIBRATION = 1, 2
+
+
+def settings_of(name):
+    """Settings of the data set where the bundled teacher drew it and its files are still what they were; otherwise None."""
+    stage = read_json(data_dir(name) / "stage.json") or {}
+    made = stage.get("fingerprint") or {}
+    now = utils.fingerprint("generate", made.get("settings"), *sources(name))
+    untouched = (stage.get("written") or {}).get("train.jsonl") == utils.digest(data_dir(name) / "train.jsonl")
+    return made["settings"] if made == now and untouched else None
+
+
+def draw(name, schema, number, purpose, seed=0):
+    """At most `number` rows from the frames of the training rows, none of whose inputs is in the data set; None where no teacher can draw them.
+
+    purpose: a small number of the caller's own, so that no two callers get the same rows.
+    """
+    settings = settings_of(name)
+    if not settings:
+        return None
+    teacher, seen = Teacher(schema, name, settings["seed"]), Seen()
+    for split, file in SPLITS.items():
+        for row in utils.read_jsonl(data_dir(name) / file):
+            seen.fault(row, split)
+    out, first = [], FIRST * purpose + 100_000 * seed
+    for index in range(first, first + number * 10):
+        made = teacher.draw(index, "train", 0)
+        if made and not row_faults(made["row"], schema) and not seen.fault(made["row"], "train"):
+            teacher.accept(made)
+            out.append(made["row"])
+            if len(out) == number:
+                break
+    return out
