@@ -4,6 +4,7 @@ Both syntaxes have the same rules; they differ in how free values are written. I
 """
 
 import json
+import re
 
 DIGITS = '("0" | [1-9] [0-9]*)'
 GBNF = {
@@ -38,10 +39,19 @@ def gbnf(schema):
     return "\n".join([f"{name} ::= {body}" for name, body in made] + [CHAR]) + "\n"
 
 
-def lark(schema):
-    """The same for llguidance, up to the confidence, which is computed and not generated."""
-    made = [("start" if name == "root" else name, body) for name, body in rules(schema, LARK)]
-    return "\n".join([f"{name}: {body}" for name, body in made] + TERMINALS) + "\n"
+def lark(schema, source=None):
+    """The same for llguidance, up to the confidence, which is computed and not generated.
+
+    source: a text of which every string value must be a copy: some of its words, in a row.
+    """
+    free, terminals = LARK, TERMINALS
+    if source is not None:
+        free = {**LARK, "string": "COPY", "path": "COPY"}
+        source = re.sub(r"\s", " ", source).encode("utf-8", "replace").decode()
+        words = json.dumps({"substring_words": json.dumps(source, ensure_ascii=False)[1:-1]}, ensure_ascii=False)
+        terminals = [*TERMINALS, 'COPY: "\\"" WORDS "\\""', f"WORDS: %regex {words}"]
+    made = [("start" if name == "root" else name, body) for name, body in rules(schema, free)]
+    return "\n".join([f"{name}: {body}" for name, body in made] + terminals) + "\n"
 
 
 def json_schema(schema):

@@ -11,6 +11,8 @@ model is asked only where there is a choice.
 
 import json
 import math
+import re
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import calibration
@@ -27,6 +29,7 @@ RUN, CONFIRM, CLARIFY = (
     0.7,
     0.5,
 )  # confidence from which a host runs, asks for a yes, offers suggestions; below: asks
+ALIKE = 0.6  # similarity from which a copy is what a torn value was meant to be; below, the model made it up
 END = b'"confidence": '  # the answer ends here: the number is computed, not generated
 
 
@@ -57,10 +60,12 @@ def contract(path):
 class Interpreter:
     """A loaded model. Not thread-safe: it keeps one KV cache, of which the constant start of the prompt is reused."""
 
-    def __init__(self, path, n_ctx=2048):
+    def __init__(self, path, n_ctx=2048, facts=None):
+        """facts: a contract in place of the file's own, for a GGUF that carries none."""
         import llama_cpp
+        from llguidance.llamacpp import lltokenizer_from_vocab
 
-        facts = contract(path)
+        facts = facts or contract(path)
         self.schema, _ = cli_schema.from_raw(facts["schema"])
         self.frame, self.facts = facts["prompt"], facts
         self.curves = json.loads(facts.get("calibration", "{}"))
@@ -72,16 +77,17 @@ class Interpreter:
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
+        self.tokenizer = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
         self.matcher = self.new_matcher()
         self.cached = []
 
-    def new_matcher(self):
-        """llguidance's matcher at the start of an answer; each answer works on a copy of it."""
+    def new_matcher(self, source=None):
+        """llguidance's matcher at the start of an answer (each answer works on a copy of it); source: see grammar.lark()."""
         from llguidance import LLMatcher
-        from llguidance.llamacpp import lltokenizer_from_vocab
 
-        tokenizer = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
-        matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark(self.schema)))
+        matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(lark(self.schema, source)))
+        if matcher.is_error() and source is not None:
+            return None  # a text that is too much for it
         if matcher.is_error():
             fail(
                 f"the grammar of {self.schema.cli} cannot be read: {matcher.get_error()}; that is a bug, please report it"
@@ -119,7 +125,22 @@ class Interpreter:
         start = self.prompt_tokens(text, context)
         if not constrained:
             return self.free(start)
-        matcher, tokens = self.matcher.deep_copy(), list(start)
+        text = text[:LONGEST]
+        answer = self.decode(start, self.matcher)
+        if answer is None:
+            return self.give_up()
+        source = prompt.user_text(text, context)
+        torn = torn_values(answer, source, self.schema)
+        if torn:
+            copying = self.new_matcher(source)
+            mended = copying and self.decode(start, copying)
+            if mended and mends(mended, answer, torn):
+                answer = mended
+        return dumps(self.grounded(answer, text, context))
+
+    def decode(self, start, matcher):
+        """The answer (dict, canonical) after these prompt tokens, by the grammar of a matcher; None when the model loses itself."""
+        matcher, tokens = matcher.deep_copy(), list(start)
         written, sure, deciding = b"", 0.0, True  # bytes: a letter may take several tokens
         while len(tokens) - len(start) < MOST_TOKENS:
             forced = matcher.compute_ff_tokens()
@@ -128,7 +149,7 @@ class Interpreter:
             written += b"".join(map(self.piece, forced))
             deciding = deciding and not written.startswith(b'{"type": "clarification"')
             if written.endswith(END):
-                return self.close(written, math.exp(sure), text[:LONGEST], context)
+                return self.close(written, math.exp(sure))
             logits = self.feed(tokens)
             token = int(logits.argmax())
             probability = float(logits[token]) - log_sum(logits) if deciding else 0.0
@@ -140,7 +161,7 @@ class Interpreter:
             sure += probability
             tokens.append(token)
             written += self.piece(token)
-        return self.give_up()
+        return None
 
     def free(self, start, most=None):
         """What the model says after these tokens, without a grammar: at most so many tokens."""
@@ -153,20 +174,19 @@ class Interpreter:
             written += self.piece(token)
         return written.decode("utf-8", "replace")
 
-    def close(self, written, probability, text, context):
-        """The canonical text of an answer whose confidence is still open; values that nobody said go."""
+    def close(self, written, probability):
+        """The canonical answer of a text whose confidence is still open, or None."""
         try:
             answer = json.loads((written + b"0}").decode())
             dumps(answer).encode()
         except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
-            return self.give_up()
+            return None
         answer["confidence"] = round(calibration.apply(self.curves, answer["type"], probability), 3)
         if answer["type"] == "clarification":
             answer["suggestions"] = [
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
             ]
-        fit = canonical(answer, self.schema)
-        return dumps(self.grounded(fit, text, context)) if fit else self.give_up()
+        return canonical(answer, self.schema)
 
     def grounded(self, answer, text, context):
         """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
@@ -239,6 +259,35 @@ class Interpreter:
 
         allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")[: self.n_vocab]
         return int(np.where(allowed, logits, -np.inf).argmax())
+
+
+def torn_values(answer, source, schema):
+    """Names of the string arguments whose value is not made of whole words of the prompt: letters were lost or added in copying, or it
+    was made up. "@me" and a value of the schema are none."""
+    if answer["type"] != "command":
+        return []
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    return [
+        name
+        for name, value in answer["args"].items()
+        if sub.arg[name].type in ("string", "path")
+        and value not in ("@me", sub.arg[name].default)
+        and not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", source)
+    ]
+
+
+def mends(mended, answer, torn):
+    """Whether an answer that copies is the same command with torn values made whole, and no other one."""
+    if mended["type"] != "command" or any(mended[k] != answer[k] for k in ("command", "subcommand", "flags")):
+        return False
+    if mended["args"].keys() != answer["args"].keys():
+        return False
+    return all(
+        SequenceMatcher(None, str(value), str(answer["args"][name]), autojunk=False).ratio() >= ALIKE
+        if name in torn
+        else value == answer["args"][name]
+        for name, value in mended["args"].items()
+    )
 
 
 def log_sum(logits):

@@ -502,3 +502,36 @@ def test_the_json_schema_refuses_one_fault(change):
     validator = jsonschema.Draft202012Validator(json_schema(lab))
     assert validator.is_valid(json.loads(MIX))
     assert not validator.is_valid({**json.loads(MIX), **change})
+
+
+# ---------------------------------------------------------------------------------------------------------- copying
+@pytest.mark.parametrize(
+    ("source", "taken", "refused"),
+    [
+        (
+            "add buy milk and bread",
+            ["buy milk", "milk and bread", "add"],
+            ["milk bread", "buy mil", "uy milk", "Milk", ""],
+        ),
+        ("open aa11bb22cc (now)", ["aa11bb22cc"], ["a11bb22cc", "aa11bb22c", "aa11bb22cc now"]),
+        ('say "hi", ünï 🎉', ['\\"hi\\"', "ünï", "🎉", "hi"], ["ün", "uni"]),
+        ("git.branch: feature/x-1\ngo", ["feature/x-1", "x-1", "feature"], ["feature/x-2", "feat"]),
+        ("a\\b", ["a\\\\b"], ["ab"]),
+    ],
+)
+def test_a_grammar_that_copies_takes_whole_words_of_its_source_alone(source, taken, refused):
+    notes = cli_schema.load("notes")
+    copying = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark(notes, source)))
+    assert not copying.is_error()
+    answer = (
+        '{"type": "command", "command": "add", "subcommand": null, "args": {"text": "%s"}, "flags": [], "confidence": '
+    )
+    assert [takes(copying, answer % v) for v in taken] == [True] * len(taken)
+    assert [takes(copying, answer % v) for v in refused] == [False] * len(refused)
+    assert takes(copying, '{"type": "clarification", "message": "Which one?", "suggestions": [], "confidence": ')
+
+
+@pytest.mark.parametrize("source", ["", "\n", '"', "\\", "\x00", "x" * 2000, "]] %regex {", "%", "é" * 300, "\u2028"])
+def test_any_text_can_be_copied_from(source):
+    matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark(cli_schema.load("notes"), source)))
+    assert not matcher.is_error(), matcher.get_error()

@@ -10,8 +10,9 @@ import interpreter as interpreter_module
 import numpy as np
 import prompt
 import pytest
-from interpreter import Interpreter, contract
+from interpreter import Interpreter, contract, mends, torn_values
 from rows import answer_faults, canonical, dumps
+from tiny import NOTES
 from utils import FORMAT
 
 INPUTS = [
@@ -383,6 +384,59 @@ def test_a_pointing_word_that_nothing_resolves_is_asked_for(used, dictate):
     assert answer_of(used, "list this folder", HERE)["args"] == {"folder": "work"}
     dictate(used, LISTED % '{"folder": "work"}')
     assert answer_of(used, "list this folder")["message"] == "Which folder do you mean?"
+
+
+@pytest.mark.parametrize(
+    ("value", "source", "torn"),
+    [
+        ("buy milk", "add buy milk", False),
+        ("buy mil", "add buy milk", True),
+        ("uy milk", "add buy milk", True),
+        ("buy milk", 'add "buy milk"!', False),
+        ("buy bread", "add buy milk", True),
+        ("@me", "add my", False),
+        ("x-1", "folder: feature/x-1", False),
+    ],
+)
+def test_a_value_is_torn_where_it_is_no_whole_words_of_the_prompt(value, source, torn):
+    answer = {"type": "command", "command": "add", "subcommand": None, "args": {"text": value}, "flags": []}
+    assert torn_values(answer, source, NOTES) == (["text"] if torn else [])
+
+
+def test_numbers_enums_and_questions_are_never_torn():
+    listed = {
+        "type": "command",
+        "command": "list",
+        "subcommand": None,
+        "args": {"status": "open", "limit": 5},
+        "flags": [],
+    }
+    assert torn_values(listed, "nothing of it", NOTES) == []
+    assert torn_values({"type": "clarification", "message": "?", "suggestions": []}, "x", NOTES) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "mended"),
+    [
+        ({"text": "buy milk", "folder": "work"}, True),
+        ({"text": "something else", "folder": "work"}, False),  # the model made it up: no copy is meant
+        ({"text": "buy milk", "folder": "home"}, False),
+        ({"text": "buy milk"}, False),
+    ],
+)
+def test_a_copy_mends_a_torn_value_and_changes_nothing_else(args, mended):
+    answer = {
+        "type": "command",
+        "command": "add",
+        "subcommand": None,
+        "args": {"text": "buy mil", "folder": "work"},
+        "flags": ["pinned"],
+    }
+    copied = {**answer, "args": args}
+    assert mends(copied, answer, ["text"]) is mended
+    assert not mends({**copied, "flags": []}, answer, ["text"])
+    assert not mends({**copied, "command": "list"}, answer, ["text"])
+    assert not mends({"type": "clarification", "message": "?", "suggestions": []}, answer, ["text"])
 
 
 GIVEN_UP = {
