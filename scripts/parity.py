@@ -6,6 +6,7 @@ What the quantized model answers here is also what its confidence is calibrated 
 import json
 import random
 
+import fresh
 import prompt
 import scores
 from split_check import row_id
@@ -14,7 +15,7 @@ from utils import fail
 GREEDY = 20  # rows on which the checkpoint itself is asked: slow
 GREEDY_TOKENS = 60  # of its answers; most are shorter
 PAIRED = 60  # rows on which float16 and the quantized file are compared
-CALIBRATED = 200  # rows whose answers the confidence is calibrated on
+CALIBRATED = 150  # validation rows whose answers the confidence is calibrated on, and as many new ones from frames that were trained on
 
 
 def kept_apart(row):
@@ -26,6 +27,15 @@ def rows_for(rows, seed):
     """Validation rows for the check and the calibration, in random order, as many as are needed; none that reports on them."""
     some = [r for r in rows if not kept_apart(r)]
     return random.Random(f"{seed}:parity").sample(some, min(len(some), CALIBRATED))
+
+
+def familiar_rows(name, schema, seed):
+    """New rows from the frames of the training rows, for the calibration: none where no teacher can draw them.
+
+    Of what people type, some is said as a training frame says it and some is not. Validation rows are all of the second kind, so that a
+    confidence that holds on them alone is too low on people's words.
+    """
+    return fresh.draw(name, schema, CALIBRATED, fresh.CALIBRATION, seed) or []
 
 
 def same_ids(folder, interpreter, rows):
@@ -74,10 +84,11 @@ def judged(interpreter, rows):
     return out
 
 
-def check(folder, plain, quantized, rows, frame):
+def check(folder, plain, quantized, rows, familiar, frame):
     """Facts for the record: rows, greedy agreement, accuracy of both files, their paired difference, points for calibration.
 
-    folder: the merged checkpoint; plain: the float16 GGUF; quantized: the file to ship, or None when it is the plain one.
+    familiar: more rows to calibrate on, see familiar_rows(). folder: the merged checkpoint; plain: the float16 GGUF; quantized: the file
+    to ship, or None when it is the plain one.
     """
     import base_model
     import torch
@@ -90,8 +101,13 @@ def check(folder, plain, quantized, rows, frame):
     model, tokenizer = base_model.load(folder, dtype=torch.float32, train=False)
     agree = sum(greedy(model.eval(), tokenizer, frame, r) == b for r, b in zip(some, said, strict=True))
     answers = judged(small, rows)
-    points = [(a["type"], a["confidence"], v["exact"]) for a, v in answers]
-    facts = {"rows": len(rows), "greedy_equal": agree, "greedy_rows": len(some)}
+    points = [(a["type"], a["confidence"], v["exact"]) for a, v in [*answers, *judged(small, familiar)]]
+    facts = {
+        "rows": len(rows),
+        "greedy_equal": agree,
+        "greedy_rows": len(some),
+        "right": sum(v["exact"] for _, v in answers),
+    }
     if quantized:
         before = [v["exact"] for _, v in judged(half, rows[:PAIRED])]
         after = [v["exact"] for _, v in answers[:PAIRED]]

@@ -22,6 +22,7 @@ import finetune
 import parity
 import prompt
 import schema as cli_schema
+import scores
 import utils
 from grammar import gbnf, json_schema
 from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json, read_jsonl
@@ -179,10 +180,18 @@ def main(argv):
     path = data_dir(name) / "train_val.jsonl"
     if path.exists():
         rows = parity.rows_for(read_jsonl(path), settings["seed"])
-        gate, points = parity.check(work / "merged", work / "f16.gguf", None if quant == "f16" else ready, rows, frame)
+        familiar = parity.familiar_rows(name, schema, settings["seed"])
+        small = None if quant == "f16" else ready
+        gate, points = parity.check(work / "merged", work / "f16.gguf", small, rows, familiar, frame)
         print(parity.words(gate, quant), flush=True)
         curves = calibration.fit(points)
-        write_contract(ready, work / "ready.gguf", {"calibration": curves})
+        headline = {
+            "rows": "validation",
+            "n": gate["rows"],
+            "exact_match": gate["right"],
+            "ci95": scores.wilson(gate["right"], gate["rows"]),
+        }
+        write_contract(ready, work / "ready.gguf", {"calibration": curves, "scores": headline})
         ready = work / "ready.gguf"
     else:
         print(f"quantize: no {display(path)}: parity is not checked and the confidence not calibrated")
