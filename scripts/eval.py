@@ -2,18 +2,21 @@
 
 Reads   training/models/<name>/clitron-<name>-<quant>.gguf and nothing else of the training; training/data/<name>/train_val.jsonl, or test=
         FILE.jsonl with {"instruction", "context", "expected"} lines (without "expected" it only predicts)
-Writes  training/models/<name>/evaluation.json (evaluation-<file>.json with test=); out=FILE.jsonl: one {"output": "<json>"} line a row, in order
+Writes  training/models/<name>/evaluation.json (evaluation-<file>.json with test=), report.html, README.md (the model card);
+        out=FILE.jsonl: one {"output": "<json>"} line a row, in order
 Run     just train-eval name=gh        just train-eval name=gh test=my.jsonl out=answers.jsonl
 """
 
-import json
 import math
 import time
 from pathlib import Path
 
+import decisions
+import model_report
 import scores
 import utils
 from parity import kept_apart
+from split_check import row_id
 from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
 
 PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
@@ -51,12 +54,12 @@ def read_cases(path):
     return [case for _, case in numbered]
 
 
-def predict(interpreter, cases):
+def predict(interpreter, cases, what="eval"):
     """(answer texts, seconds each) of all cases, with progress."""
     from tqdm import tqdm
 
     outputs, seconds = [], []
-    for case in tqdm(cases, "eval", unit="row", disable=None, mininterval=1):
+    for case in tqdm(cases, what, unit="row", disable=None, mininterval=1):
         started = time.perf_counter()
         outputs.append(interpreter.complete(case["instruction"], case.get("context")))
         seconds.append(time.perf_counter() - started)
@@ -74,29 +77,37 @@ def perplexity(interpreter, cases):
 
 
 def baseline_scores(name, schema, scored, judged):
-    """{baseline: {"share", "hits", "n", "ci95", "p"}} of exact match where the training rows are here; p against the model (McNemar)."""
+    """{baseline: {"share", "hits", "n", "ci95", "p", "better"}} of exact match, where the training rows are on this machine.
+
+    A slow baseline answers a sample. p and better: McNemar against the model on the same rows, and whether the model has more right.
+    """
     path = data_dir(name) / "train.jsonl"
     if not path.exists():
         return {}
     import baselines
 
-    train = utils.read_jsonl(path)
     found, right = {}, [j["exact"] for j in judged]
-    for baseline, outputs in baselines.predictions(train, schema, [c for c, _ in scored]).items():
-        theirs = [scores.judge(c, o, schema)["exact"] for (c, _), o in zip(scored, outputs, strict=True)]
-        hits, n = sum(theirs), len(theirs)
+    for baseline, chosen, outputs in baselines.predictions(utils.read_jsonl(path), schema, [c for c, _ in scored]):
+        theirs = [scores.judge(scored[i][0], o, schema)["exact"] for i, o in zip(chosen, outputs, strict=True)]
+        ours = [right[i] for i in chosen]
         found[baseline] = {
-            "share": hits / n,
-            "hits": hits,
-            "n": n,
-            "ci95": scores.wilson(hits, n),
-            "p": scores.mcnemar(right, theirs),
+            **decisions.rate(sum(theirs), len(theirs)),
+            "p": scores.mcnemar(ours, theirs),
+            "better": sum(ours) > sum(theirs),
         }
-        low, high = found[baseline]["ci95"]
-        print(
-            f"  exact match of {baseline:23} {hits / n:7.1%}   [{100 * low:.1f}, {100 * high:.1f}]   {hits}/{n}, p = {found[baseline]['p']:.1g}"
-        )
+        print(scores.line(f"exact match of {baseline}", found[baseline]) + f", p = {found[baseline]['p']:.1g}")
     return found
+
+
+def twins(interpreter, judged):
+    """How often both are right: a case whose answer takes a value from the context, and the same words without context."""
+    pairs = [(c, j, t) for c, j in judged if (t := decisions.twin(c, interpreter.schema))]
+    outputs, _ = predict(interpreter, [t for *_, t in pairs], "twins")
+    both = [
+        j["exact"] and scores.judge(t, o, interpreter.schema)["exact"]
+        for (_, j, t), o in zip(pairs, outputs, strict=True)
+    ]
+    return decisions.rate(sum(both), len(both))
 
 
 def calibrated(judged):
@@ -112,16 +123,77 @@ def calibrated(judged):
     }
 
 
+def categories(name, cases):
+    """The cases of the data set's own validation file with the category that frames.jsonl knows of them, as "cat"."""
+    path = data_dir(name) / "frames.jsonl"
+    known = {f.get("row"): f.get("category") for f in utils.read_jsonl(path)} if path.exists() else {}
+    return [{"cat": known.get(row_id(c)), **c} if "output" in c else c for c in cases]
+
+
+def evaluate(name, interpreter, cases, outputs):
+    """Everything that is counted over cases with an expected answer, as JSON has it; the short form goes to the terminal."""
+    scored = [(c, o) for c, o in zip(cases, outputs, strict=True) if "expected" in c]
+    if not scored:
+        return {"n": 0}
+    schema = interpreter.schema
+    verdicts = [scores.judge(c, o, schema) for c, o in scored]
+    judged = [(c, j) for (c, _), j in zip(scored, verdicts, strict=True)]
+    shares = scores.table(verdicts)
+    print("\n".join(scores.lines(shares)))
+    # rows that the confidence was calibrated on say nothing about how good it is
+    apart = [(c, j) for c, j in judged if "output" not in c or kept_apart(c)]
+    found = decisions.facts(judged, schema, interpreter.action)
+    believed = decisions.facts(apart, schema, interpreter.action)
+    found |= {k: believed[k] for k in ("reliability", "calibration_error", "risk_coverage", "at_0.9")}
+    found["twins"] = twins(interpreter, judged)
+    named = {
+        "suggestions contain what was meant": found["suggestions"],
+        "context twins both right": found["twins"],
+        "wrong and destructive": found["harm"]["wrong_destructive"],
+        "commands at 0.9 and more": found["at_0.9"]["coverage"],
+        "wrong among those": found["at_0.9"]["wrong"],
+    }
+    print("\n".join(scores.lines(named)))
+    belief = calibrated([j for _, j in apart])
+    if belief:
+        line = "  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n})"
+        print(line.format(**belief))
+    result = {
+        "n": len(scored),
+        "right": [j["exact"] for j in verdicts],
+        "scores": shares,
+        "decisions": found,
+        "calibration": belief,
+        "perplexity": perplexity(interpreter, cases),
+        "mistakes": [
+            {
+                "instruction": c["instruction"],
+                "context": c.get("context"),
+                "expected": j["want"],
+                "answer": j["answer"],
+            }
+            for c, j in judged
+            if not j["exact"]
+        ],
+        "baselines": baseline_scores(name, schema, scored, verdicts),
+    }
+    if len(scored) < model_report.FEW:
+        print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")
+    if result["perplexity"]:
+        print(f"  perplexity of the expected answers        {result['perplexity']:.3f}")
+    return result
+
+
 def main(argv):
     settings = utils.parse_settings(argv, needs_schema=False)
     name, quant = settings["name"], settings["quant"]
     model = need_gguf(name, quant)
-    if settings["test"] and not Path(settings["test"]).is_file():
-        fail(f"test={settings['test']}: no such file")
-    path = (
-        Path(settings["test"]) if settings["test"] else need(data_dir(name) / "train_val.jsonl", "train-generate", name)
-    )
-    cases = read_cases(path)
+    test = Path(settings["test"]) if settings["test"] else None
+    if test and not test.is_file():
+        fail(f"test={test}: no such file")
+    path = test or need(data_dir(name) / "train_val.jsonl", "train-generate", name)
+    started = time.time()
+    cases = categories(name, read_cases(path))
 
     from interpreter import Interpreter
 
@@ -131,47 +203,26 @@ def main(argv):
     if settings["out"]:
         write_jsonl(Path(settings["out"]), [{"output": o} for o in outputs])
         print(f"eval: {len(outputs)} answers in {settings['out']}")
-    scored = [(c, o) for c, o in zip(cases, outputs, strict=True) if "expected" in c]
+    latency = {"p50": scores.percentile(seconds, 50), "p99": scores.percentile(seconds, 99), "n": len(seconds)}
     result = {
         "model": display(model),
+        "model_digest": utils.digest(model),
+        "base": interpreter.facts.get("base", "unknown"),
         "rows": display(path),
-        "n": len(scored),
-        "latency_seconds": {
-            "p50": scores.percentile(seconds, 50),
-            "p99": scores.percentile(seconds, 99),
-            "n": len(seconds),
-        },
+        "of": utils.digest(path),
+        "own": test is None,
+        "latency_seconds": latency,
+        **evaluate(name, interpreter, cases, outputs),
     }
-    if scored:
-        judged = [scores.judge(c, o, interpreter.schema) for c, o in scored]
-        result["scores"] = scores.table(judged)
-        result["perplexity"] = perplexity(interpreter, cases)
-        result["mistakes"] = [
-            {
-                "instruction": c["instruction"],
-                "context": c.get("context"),
-                "expected": j["want"],
-                "answer": json.loads(o),
-            }
-            for (c, o), j in zip(scored, judged, strict=True)
-            if not j["exact"]
-        ]
-        result["calibration"] = calibrated(
-            [j for (c, _), j in zip(scored, judged, strict=True) if "output" not in c or kept_apart(c)]
-        )
-        print("\n".join(scores.lines(result["scores"])))
-        if result["calibration"]:
-            line = "  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n}); {covered:.0%} of them at 0.9 and more"
-            print(line.format(**result["calibration"]))
-        result["baselines"] = baseline_scores(name, interpreter.schema, scored, judged)
-        if len(scored) < 200:
-            print(f"  {len(scored)} rows are few: read the intervals in brackets (95 %), not the shares alone")
-        if result["perplexity"]:
-            print(f"  perplexity of the expected answers        {result['perplexity']:.3f}")
-    print("  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**result["latency_seconds"]))
-    suffix = f"-{path.stem}" if settings["test"] else ""
-    report = models_dir(name) / f"evaluation{suffix}.json"
+    print("  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**latency))
+    result["seconds"] = round(time.time() - started)
+    report = models_dir(name) / model_report.of_file(test, quant)
     utils.write_json(report, result)
+    if result["n"]:
+        found = model_report.report(name, interpreter.schema)
+        mine = next(e for e in found["evaluations"] if (e["of"], e["model"]) == (result["of"], result["model"]))
+        print("\n".join([*(f"  {line}" for line in mine["compared"]), f"  {model_report.verdict([mine])}"]))
+        print(f"  more: {model_report.where(name)}")
     print(f'eval: {display(report)}; next: just train-ask name={name} "..."')
 
 

@@ -12,6 +12,7 @@ import utils
 from utils import fail
 
 PROBED = 16  # validation rows that are answered while training goes on
+LOSS_ROWS = 100  # validation rows whose loss is computed then: 300 would take two minutes a look on a slow CPU
 MOST_TOKENS = 160  # of such an answer
 LOOKS = 4  # times that a training looks at validation rows
 

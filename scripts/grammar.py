@@ -49,7 +49,7 @@ def lark(schema, source=None):
         free = {**LARK, "string": "COPY", "path": "COPY"}
         source = re.sub(r"\s", " ", source).encode("utf-8", "replace").decode()
         words = json.dumps({"substring_words": json.dumps(source, ensure_ascii=False)[1:-1]}, ensure_ascii=False)
-        terminals = [*TERMINALS, 'COPY: "\\"" WORDS "\\""', f"WORDS: %regex {words}"]
+        terminals = [*TERMINALS, 'COPY: ("\\"" WORDS "\\"") & /"[^"].*"/', f"WORDS: %regex {words}"]
     made = [("start" if name == "root" else name, body) for name, body in rules(schema, free)]
     return "\n".join([f"{name}: {body}" for name, body in made] + terminals) + "\n"
 

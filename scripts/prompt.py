@@ -26,15 +26,20 @@ def user_text(instruction, context):
     return "\n".join([*lines, instruction.strip()]).replace("<|", "< |")
 
 
-def frame(tokenizer, schema):
-    """{"prefix", "suffix", "eos"} from the tokenizer's chat template."""
-    messages = [{"role": "system", "content": system_message(schema)}, {"role": "user", "content": MARK}]
+def frame(tokenizer, schema, shots=()):
+    """{"prefix", "suffix", "eos"} from the tokenizer's chat template. shots: rows that are shown as turns before the request."""
+    messages = [{"role": "system", "content": system_message(schema)}]
+    for row in shots:
+        messages.append({"role": "user", "content": user_text(row["instruction"], row["context"])})
+        messages.append({"role": "assistant", "content": row["output"]})
+    messages.append({"role": "user", "content": MARK})
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     except Exception as e:  # templates refuse a system role in their own words (Gemma): put it into the user's turn
         if "system" not in str(e).lower():
             raise
-        joined = [{"role": "user", "content": f"{messages[0]['content']}\n\n{MARK}"}]
+        first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        joined = [first, *messages[2:]]
         text = tokenizer.apply_chat_template(joined, tokenize=False, add_generation_prompt=True)
     prefix, suffix = text.split(MARK)
     return {"prefix": prefix, "suffix": suffix, "eos": tokenizer.eos_token}

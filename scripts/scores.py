@@ -165,13 +165,12 @@ def confidence(j):
     return value if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
+def line(name, s):
+    """One share for a terminal, with its interval."""
+    low, high = s["ci95"]
+    return f"  {name.replace('_', ' '):38} {100 * s['share']:5.1f} %   [{100 * low:.1f}, {100 * high:.1f}]   {s['hits']}/{s['n']}"
+
+
 def lines(shares):
-    """The table for a terminal: one line a share."""
-    out = []
-    for name, s in shares.items():
-        if s["n"]:
-            low, high = s["ci95"]
-            out.append(
-                f"  {name.replace('_', ' '):38} {100 * s['share']:5.1f} %   [{100 * low:.1f}, {100 * high:.1f}]   {s['hits']}/{s['n']}"
-            )
-    return out
+    """The table for a terminal: one line a share that has rows."""
+    return [line(name, s) for name, s in shares.items() if s["n"]]

@@ -211,6 +211,7 @@ def check_name(name, needs_schema=True):
 def stage_config(stage, settings, base=""):
     """<stage>_config.yaml; over it the base model's own file where there is one; over that the command line."""
     config = load_yaml(CONFIGS / f"{stage}_config.yaml")
+    base = base.partition("+")[0]  # what is merged into a model changes nothing here
     own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
     overlay = (load_yaml(own) or {}).get(stage) or {} if own.exists() else {}
     for section, values in overlay.items():

@@ -63,11 +63,42 @@ def test_a_value_is_found_in_the_words_also_when_it_is_spelled_out():
     assert found == ["", "", "number", "", "repository"]
 
 
-def test_predictions_do_not_look_at_what_is_expected():
+def test_predictions_do_not_look_at_what_is_expected(monkeypatch):
+    monkeypatch.setattr(baselines, "SLOW", {})
     cases = [{"instruction": "read note 5", "context": None, "expected": {"type": "nonsense"}}]
-    found = baselines.predictions(TRAIN, NOTES, cases)
+    found = {name: (chosen, outputs) for name, chosen, outputs in baselines.predictions(TRAIN, NOTES, cases)}
     assert set(found) == set(baselines.ALL)
-    assert found["lookup table"] == [command("read", number=5)]
+    assert found["lookup table"] == ([0], [command("read", number=5)])
+
+
+def test_a_slow_baseline_answers_a_sample(monkeypatch):
+    monkeypatch.setattr(baselines, "ALL", {})
+    monkeypatch.setattr(baselines, "SLOW", {"slow": lambda train, schema: lambda instruction, context: instruction})
+    monkeypatch.setattr(baselines, "SLOW_CASES", 5)
+    cases = [{"instruction": str(n)} for n in range(20)]
+    [(name, chosen, outputs)] = baselines.predictions(TRAIN, NOTES, cases)
+    assert name == "slow"
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == 5
+    assert outputs == [str(i) for i in chosen]
+
+
+def test_shots_show_questions_and_commands_with_and_without_context():
+    found = baselines.shots(TRAIN, 8)
+    answers = [json.loads(r["output"]) for r in found]
+    assert 4 <= len(found) <= 8
+    assert {a["type"] for a in answers} == {"command", "clarification"}
+    labels = [baselines.label_of(a) for a in answers if a["type"] == "command"]
+    assert len(set(labels)) >= len(labels) - 1
+    assert found == baselines.shots(TRAIN, 8)
+
+
+@pytest.mark.slow
+def test_the_untuned_base_with_shots_answers_by_the_grammar():
+    answer = baselines.few_shot(TRAIN, NOTES)
+    for text in ("read note 8", "", "what is this"):
+        output = answer(text, None)
+        assert answer_faults(json.loads(output), NOTES) == []
 
 
 def test_labels_of_commands_with_and_without_subcommands():

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import data_report
 import pytest
-import report_page
 import split_check
 import utils
 from conftest import Project
 from pytest import approx
+from report import data_page
 from tiny import NOTES, command, question, row
 
 WORDS = ["name=notes", "num=60"]
@@ -275,7 +275,7 @@ def test_facts_are_json_and_the_page_can_be_made_of_them_again(rows):
     found = facts(rows, STAGE)
     again = json.loads(json.dumps(found))
     assert again == found
-    assert report_page.page(again) == report_page.page(found)
+    assert data_page.page(again) == data_page.page(found)
 
 
 def test_samples_say_the_answer_as_a_command_line_or_a_question(rows):
@@ -312,21 +312,21 @@ def test_rows_by_hand_are_told(tmp_path):
         "  split check passed: none of 1 validation rows shares its frame with a training row, "
         "none of 1 without a frame is as similar as 0.95 to a training row"
     ) in lines
-    assert "1 of the rows were written or edited by hand" in report_page.page(found)
+    assert "1 of the rows were written or edited by hand" in data_page.page(found)
 
 
 def test_the_page_says_what_was_turned_away_and_why(rows):
-    text = report_page.page(facts(rows, STAGE))
+    text = data_page.page(facts(rows, STAGE))
     assert "<td>draw: parts of the sentence contradict each other</td><td>20</td>" in text
     assert text.index("<td>draw: ") < text.index("<td>diversity: ")
     assert "num 60, seed 5" in text
-    assert "<p>None.</p>" in report_page.page(facts(rows))
+    assert "<p>None.</p>" in data_page.page(facts(rows))
 
 
 def test_rare_things_are_marked_and_the_target_is_said(tmp_path):
     many = [row(f"read note {n}", command("read", number=n)) for n in range(25)]
     many += [row(f"trash note {n}", command("delete", number=n)) for n in range(19)]
-    text = report_page.page(facts(written(tmp_path, many, VAL)))
+    text = data_page.page(facts(written(tmp_path, many, VAL)))
     kinds = dict(re.findall(r'<tr class="(\w*)"><td><span class="word">(?:(read|delete|list)</span>)', text)[::-1])
     lines = {label: kind for kind, label in kinds.items()}
     assert lines["read"] == ""
@@ -347,7 +347,7 @@ def test_every_text_is_escaped(tmp_path):
     found["settings"] = {EVIL: EVIL}
     for table in (*found["shares"].values(), *found["coverage"].values()):
         table[0]["what"] = EVIL
-    text = report_page.page(found)
+    text = data_page.page(found)
     assert "<script" not in text
     assert "<img" not in text
     assert text.count("</title>") == 1
@@ -356,7 +356,7 @@ def test_every_text_is_escaped(tmp_path):
 
 
 def test_the_page_needs_nothing_from_elsewhere(rows):
-    text = report_page.page(facts(rows, STAGE))
+    text = data_page.page(facts(rows, STAGE))
     assert text.startswith("<!doctype html>")
     assert re.findall(r"https?:|//|<link|<script|<img|src=|href=|@import|url\(", text) == []
 
@@ -374,7 +374,7 @@ def test_tags_are_closed(rows):
         def handle_endtag(self, tag):
             assert opened.pop() == tag
 
-    Parser().feed(report_page.page(facts(rows, STAGE)))
+    Parser().feed(data_page.page(facts(rows, STAGE)))
     assert opened == []
 
 
@@ -410,7 +410,7 @@ def test_generate_writes_and_prints_the_report(made):
     assert found["split"] == {"by frame": 6, "by text": 0, "limit": 0.95}
     stage = json.loads((made.data() / "stage.json").read_text())
     assert found["rejected"] == stage["rejected"]
-    assert (made.data() / "report.html").read_text() == report_page.page(found)
+    assert (made.data() / "report.html").read_text() == data_page.page(found)
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.json"])

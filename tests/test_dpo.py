@@ -366,8 +366,8 @@ def test_hits_agree_with_real_greedy_decoding(tiny_base):
 def test_an_sft_model_of_another_general_adapter_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["quantize.py"])
     folder = tmp_path / "training" / "models" / "notes" / "sft"
-    inputs = {base_model.display(base_model.GENERAL): "0" * 16}
-    utils.write_json(folder / "stage.json", {"base": base_model.BUNDLED, "fingerprint": {"inputs": inputs}})
+    inputs = {base_model.display(base_model.ADAPTER): "0" * 16}
+    utils.write_json(folder / "stage.json", {"base": base_model.GENERAL, "fingerprint": {"inputs": inputs}})
     with pytest.raises(SystemExit):
         base_model.load_tuned(folder)
     line = capsys.readouterr().err

@@ -183,10 +183,12 @@ def test_the_gguf_is_all_that_an_evaluation_needs(project, trained, tmp_path):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert out.read_text() == jsonl({"output": GIVEN_UP}) * 3
-    report = json.loads((project.models() / "evaluation-my rows.json").read_text())
+    report = json.loads((project.models() / "evaluation-my rows.f16.json").read_text())
     check_report(report, rows)
     check_terminal(done.stdout.splitlines(), report, test, out)
-    assert sorted(p.name for p in project.models().iterdir()) == ["clitron-notes-f16.gguf", "evaluation-my rows.json"]
+    files = ["README.md", "clitron-notes-f16.gguf", "evaluation-my rows.f16.json", "report.html"]
+    assert sorted(p.name for p in project.models().iterdir()) == files
+    assert "50 % of 2 requests are answered exactly right" in (project.models() / "report.html").read_text()
     assert not project.data().exists()
 
 
@@ -238,11 +240,13 @@ def check_terminal(lines, report, test, out):
         "exact match",
         "exact match ignoring stated defaults",
     ]
-    few, perplexity, latency, last = lines[2 + len(shares) :]
+    few, perplexity, latency, verdict, more, last = lines[-6:]
     assert few == "  2 rows are few: read the intervals in brackets (95 %), not the shares alone"
     assert perplexity == f"  perplexity of the expected answers        {report['perplexity']:.3f}"
     assert latency == "  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**report["latency_seconds"])
-    assert last == 'eval: training/models/notes/evaluation-my rows.json; next: just train-ask name=notes "..."'
+    assert verdict.startswith("  50 % of 2 requests are answered exactly right (95 %: 9 to 91): not ready: ")
+    assert more == "  more: training/models/notes/report.html"
+    assert last == 'eval: training/models/notes/evaluation-my rows.f16.json; next: just train-ask name=notes "..."'
 
 
 def test_rows_without_expected_answers_are_only_answered(read):

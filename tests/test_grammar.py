@@ -514,7 +514,7 @@ def test_the_json_schema_refuses_one_fault(change):
             ["milk bread", "buy mil", "uy milk", "Milk", ""],
         ),
         ("open aa11bb22cc (now)", ["aa11bb22cc"], ["a11bb22cc", "aa11bb22c", "aa11bb22cc now"]),
-        ('say "hi", ünï 🎉', ['\\"hi\\"', "ünï", "🎉", "hi"], ["ün", "uni"]),
+        ('say "hi", ünï 🎉', ["ünï", "🎉", "hi"], ["ün", "uni"]),
         ("git.branch: feature/x-1\ngo", ["feature/x-1", "x-1", "feature"], ["feature/x-2", "feat"]),
         ("a\\b", ["a\\\\b"], ["ab"]),
     ],

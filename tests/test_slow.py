@@ -98,7 +98,7 @@ def test_data_has_the_size_that_was_asked_for(real):
 def test_validation_loss_fell(real):
     """Against the bundled base before training, scored on the same labels."""
     model, tokenizer = base_model.load(base_model.BUNDLED, torch.float32, train=False)
-    (after,) = read_json(real.models() / "sft" / "stage.json")["validation_loss"]
+    *_, after = read_json(real.models() / "sft" / "stage.json")["validation_loss"]
     assert after < mean_loss(model, tokenizer, real) / 2
 
 
@@ -106,7 +106,7 @@ def test_training_loss_fell(real):
     losses = [line["loss"] for line in read_jsonl(real.models() / "sft" / "log.jsonl") if "loss" in line]
     assert len(losses) == math.ceil((NUM - NUM // 10) / 8)  # one a step, 8 rows a step
     assert all(math.isfinite(x) for x in losses)
-    assert losses[-1] < losses[0] / 2
+    assert sum(losses[-5:]) / 5 < sum(losses[:2]) / 2
 
 
 def test_prompts_have_the_same_tokens(interpreter, merged, rows):
@@ -130,7 +130,7 @@ def test_gguf_answers_like_the_merged_checkpoint(interpreter, merged, rows):
 
 
 def test_constrained_answers_are_all_valid(real):
-    result = read_json(real.models() / "evaluation.json")
+    result = read_json(real.models() / "evaluation.f16.json")
     assert result["n"] == NUM // 10
     for share in ("json_valid", "schema_valid"):
         found = {k: result["scores"][share][k] for k in ("share", "hits", "n")}
@@ -138,7 +138,7 @@ def test_constrained_answers_are_all_valid(real):
 
 
 def test_perplexity_agrees_with_the_checkpoint(real, merged):
-    result = read_json(real.models() / "evaluation.json")
+    result = read_json(real.models() / "evaluation.f16.json")
     assert result["perplexity"] == pytest.approx(math.exp(mean_loss(*merged, real)), rel=0.02)
 
 

@@ -1,0 +1,232 @@
+"""The report of a model and its card: what they conclude from what was counted, and that the pages are whole."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+
+import decisions
+import model_report
+import pytest
+import scores
+import utils
+import yaml
+from report import charts
+from report.card import card
+from report.model_page import page
+from tiny import NOTES, command, question
+
+READ = command("read", number=3)
+ASK = question("unclear")
+MODEL = utils.digest_text("weights")
+VOID = {"meta", "br"}
+
+
+class Whole(HTMLParser):
+    """Every tag is closed in order; nothing is fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.fetched = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.fetched += [v for k, v in attrs if k in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def whole(html):
+    parser = Whole()
+    parser.feed(html)
+    return not parser.open and not parser.fetched
+
+
+def evaluation(right, wrong, asks=(), p=1e-9, **more):
+    """An evaluation as eval.py writes it: so many right and wrong commands, and answers to cases that must be asked."""
+    case = {"instruction": "read <3>", "context": None, "expected": json.loads(READ)}
+    ask = {
+        "instruction": "hm",
+        "context": {"notes": {"current_note": 1}},
+        "expected": json.loads(ASK),
+        "cat": "unclear",
+    }
+    pairs = [(case, READ)] * right + [(case, command("read", "raw", number=3))] * wrong + [(ask, a) for a in asks]
+    judged = [(c, scores.judge(c, o, NOTES)) for c, o in pairs]
+    verdicts = [j for _, j in judged]
+    found = decisions.facts(judged, NOTES, lambda a: ("run", ""))
+    found["twins"] = decisions.rate(1, 2)
+    return {
+        "model": "training/models/notes/clitron-notes-q4_k_m.gguf",
+        "base": "SmolLM2-135M-Instruct+general",
+        "rows": "rows.jsonl",
+        "of": "0" * 16,
+        "model_digest": MODEL,
+        "own": False,
+        "n": len(pairs),
+        "seconds": 90,
+        "right": [j["exact"] for j in verdicts],
+        "scores": scores.table(verdicts),
+        "decisions": found,
+        "calibration": {"error": 0.1, "brier": 0.1, "covered": 1.0, "n": len(pairs)},
+        "perplexity": 1.2,
+        "latency_seconds": {"p50": 0.3, "p99": 0.5, "n": len(pairs)},
+        "mistakes": [
+            {"instruction": c["instruction"], "context": c["context"], "expected": j["want"], "answer": j["answer"]}
+            for c, j in judged
+            if not j["exact"]
+        ],
+        "baselines": {"lookup <table>": {**decisions.rate(1, len(pairs)), "p": p, "better": True}},
+        **more,
+    }
+
+
+@pytest.fixture
+def facts(tmp_path, monkeypatch):
+    """facts() of a model folder with these evaluations."""
+    monkeypatch.setattr(utils, "ROOT", tmp_path)
+    folder = tmp_path / "training" / "models" / "notes"
+    utils.write_text(folder / "clitron-notes-q4_k_m.gguf", "weights")
+
+    def make(**files):
+        for name, value in files.items():
+            utils.write_json(folder / f"{name}.json", value)
+        return model_report.facts("notes", NOTES)
+
+    make.folder = folder
+    return make
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (evaluation(250, 10), "96 % of 260 requests are answered exactly right (95 %: 93 to 98): ready."),
+        (
+            evaluation(27, 3),
+            "90 % of 30 requests are answered exactly right (95 %: 74 to 97): ready, though 30 rows are too few to be sure.",
+        ),
+        (evaluation(20, 20), "not ready: most mistakes are in read; write more frames for them, or train longer."),
+        (
+            evaluation(200, 3, [READ] * 9 + [ASK]),
+            "not ready: it acts where it should ask; write more question lines, or train longer.",
+        ),
+        (
+            evaluation(99, 1, p=0.2),
+            "not better beyond chance than the lookup <table>: train longer, or on more rows, before anything else.",
+        ),
+    ],
+)
+def test_the_verdict(made, words):
+    assert model_report.verdict([made]).endswith(words)
+
+
+def test_no_evaluation_no_verdict():
+    assert model_report.verdict([]) == "Not evaluated yet; run train-eval."
+
+
+def test_people_are_believed_before_the_teacher(facts):
+    made = facts(**{"evaluation": evaluation(50, 0, own=True, rows="val"), "evaluation-people": evaluation(10, 10)})
+    assert [e["own"] for e in made["evaluations"]] == [False, True]
+    assert "50 % of 20" in made["verdict"]
+
+
+def test_better_is_said_only_where_the_test_says_so(facts):
+    good, same, bad = evaluation(40, 0), evaluation(39, 1), evaluation(10, 30)
+    for name, e in (("q8", same), ("q2", bad)):
+        e["model"] = f"clitron-notes-{name}.gguf"
+    other = evaluation(40, 0, of="1" * 16, model="elsewhere.gguf")
+    lines = model_report.compared(good, [good, same, bad, other])
+    assert len(lines) == 2
+    assert "no different beyond chance from clitron-notes-q8.gguf: +2.5 points" in lines[0]
+    assert "is better than clitron-notes-q2.gguf: +75.0 points" in lines[1]
+    assert "is worse than" in model_report.compared(bad, [good])[0]
+
+
+def test_each_quantization_has_an_evaluation_of_its_own(tmp_path):
+    assert model_report.of_file(None, "q4_k_m") == "evaluation.json"
+    assert model_report.of_file(tmp_path / "gh_dev.jsonl", "q4_k_m") == "evaluation-gh_dev.json"
+    assert model_report.of_file(tmp_path / "gh_dev.jsonl", "q8_0") == "evaluation-gh_dev.q8_0.json"
+
+
+def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "eval_loss": 1.1}, {"step": 2, "eval_exact_match": 0.5}]
+    utils.write_jsonl(facts.folder / "sft" / "log.jsonl", log)
+    utils.write_json(facts.folder / "sft" / "stage.json", {"seconds": 600, "validation_loss": [1.1], "base": "x"})
+    made = facts(**{"evaluation-people": evaluation(20, 12, [READ, ASK])})
+    html = page(made)
+    assert whole(html)
+    assert "read &lt;3&gt;" in html
+    assert "<3>" not in html
+    assert "&lt;table&gt;" in html
+    assert "SFT: loss" in html
+    assert html.count("<article>") == 13
+    assert "expected <code>notes read 3</code>" in html
+    assert "answered <code>notes read 3 --raw</code>" in html
+    text = card(made)
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["license"] == "apache-2.0"
+    assert head["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    values = {m["type"]: m["value"] for m in head["model-index"][0]["results"][0]["metrics"]}
+    assert values["exact_match"] == round(21 / 34, 4)
+    assert "| everything right | 61.8 %" in text
+
+
+def test_the_page_of_another_base_claims_no_licence(facts):
+    made = facts(evaluation=evaluation(3, 1, base="acme/big-model"))
+    head = yaml.safe_load(card(made).split("---\n")[1])
+    assert (head["license"], head["base_model"]) == ("other", "acme/big-model")
+
+
+def test_a_page_without_anything_is_whole(facts):
+    made = facts()
+    assert made["verdict"] == "Not evaluated yet; run train-eval."
+    assert whole(page(made))
+
+
+def test_an_evaluation_of_a_file_that_was_replaced_counts_no_more(facts):
+    made = facts(
+        **{"evaluation-people": evaluation(1, 9, model_digest="0" * 16), "evaluation": evaluation(9, 1, own=True)}
+    )
+    assert [e["own"] for e in made["evaluations"]] == [True]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {"type": "command", "command": "fly", "subcommand": None},
+        {"type": "command", "command": "read", "subcommand": "", "args": None},
+        {"type": "command", "command": "read", "subcommand": None, "args": {"altitude": 3}},
+    ],
+)
+def test_what_no_command_of_the_schema_is_said_as_it_is(expected):
+    assert model_report.said(expected, NOTES) == json.dumps(expected)
+
+
+def test_mistakes_the_surest_first(facts):
+    made = evaluation(1, 3)
+    for m, sure in zip(made["mistakes"], (0.2, 0.9, 0.5), strict=True):
+        m["answer"] = {**copy.deepcopy(m["answer"]), "confidence": sure}
+    found = facts(evaluation=made)["evaluations"][0]["mistakes"]
+    assert [m["confidence"] for m in found] == [0.9, 0.5, 0.2]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.07), (3, 700), (0, 1e-9), (5, 5)])
+def test_ticks_are_few_and_round(low, high):
+    found = charts.ticks(low, high)
+    assert 1 <= len(found) <= 7
+    assert all(low - 1e-12 <= t <= high + 1e-12 for t in found)
+
+
+def test_charts_stay_inside_their_frame():
+    html = charts.chart({"a": [(0, -5), (10, 500)], "b": [(5, float("1e9"))]}, "x", "y", (0, 10), (0, 1))
+    for x, y in re.findall(r'c[xy]?="([\d.]+)" cy="([\d.]+)"', html):
+        assert 0 <= float(x) <= charts.WIDTH
+        assert 0 <= float(y) <= charts.HEIGHT
+    assert charts.chart({}, "x", "y") == "<p>Nothing was logged.</p>"
+    assert "<circle" in charts.reliability([{"confidence": 0.5, "right": 0.4, "n": 3}])
+    assert "polyline" in charts.risk_coverage([[0.5, 0, 0.9], [1, 0.5, 0.2]])

@@ -1,0 +1,129 @@
+"""Make the general adapter: what the bundled base learns once, on many tools, before it learns yours.
+
+    .venv/bin/python training/general/build.py [rows=240] [seed=0]        (about an hour on 2 cores; survives a kill)
+
+Reads   schemas/*.yaml beside this file (some twenty invented tools), values.yaml (its own, larger word lists) and the project's lexicon
+Writes  adapter/ beside this file (LoRA in float16), which base_model.py merges into the bundled base
+
+Every row is composed from a schema, as for a CLI that has no phrasebook; no row, frame or schema of gh or of the evaluation's tools
+takes part. The rows of all tools are mixed; each has its own tool's system message.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import base_model
+import finetune
+import generate
+import prompt
+import schema as cli_schema
+import sft
+import utils
+from lexicon import Lexicon
+from teacher import Teacher
+
+HERE = Path(__file__).resolve().parent
+VAL = 12  # validation rows of each tool: enough to see the loss fall
+
+
+class Memory:
+    """What draw_rows needs of a progress file, kept in memory: composing all rows takes less than a minute."""
+
+    def __init__(self):
+        self.records = []
+
+    def save(self, batch):
+        self.records += batch
+
+
+def compose_rows(name, rows, seed):
+    """(schema, training rows, validation rows) of one tool."""
+    schema, faults = cli_schema.read(HERE / "schemas" / f"{name}.yaml")
+    if faults:
+        utils.fail(f"{name}.yaml:{faults[0]}")
+    teacher = Teacher(schema, name, seed, Lexicon(HERE / "values.yaml"))
+    memory = Memory()
+    generate.draw_rows(teacher, schema, rows, memory)
+    sides = {s: [r["row"] for r in memory.records if r["split"] == s] for s in ("train", "val")}
+    return schema, sides["train"], sides["val"][:VAL]
+
+
+def common_start(prefixes):
+    """How many first tokens all prefixes share."""
+    return next((i for i, ids in enumerate(zip(*prefixes, strict=False)) if len(set(ids)) > 1), min(map(len, prefixes)))
+
+
+def main(argv):
+    given = dict(word.split("=", 1) for word in argv)
+    rows, seed = int(given.get("rows", 240)), int(given.get("seed", 0))
+    finetune.quiet()
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    config = utils.stage_config("sft", {"base": "plain"}, base_model.PLAIN)
+    config["training"]["num_train_epochs"] = 1
+    longest = config["data"]["max_seq_length"]
+    model, tokenizer = base_model.load(base_model.PLAIN)
+    names = sorted(p.stem for p in (HERE / "schemas").glob("*.yaml"))
+    train, val, prefixes = [], [], []
+    for name in names:
+        schema, *sides = compose_rows(name, rows, seed)
+        frame = prompt.frame(tokenizer, schema)
+        prefixes.append(prompt.hf(tokenizer)(frame["prefix"], True))
+        for encoded, side in zip((train, val), sides, strict=True):
+            encoded += sft.encode_rows(side, tokenizer, frame, longest)[0]
+    inputs = [p for p in sorted(HERE.glob("**/*.yaml")) if p.is_file()]
+    work = finetune.work_folder(
+        HERE / "adapter", utils.fingerprint("general", {"rows": rows, "seed": seed, **config}, *inputs)
+    )
+    print(f"general: {len(names)} tools, {len(train)} + {len(val)} rows", flush=True)
+    trainer = finetune.sft_trainer()(
+        model=model,
+        args=SFTConfig(
+            **finetune.arguments(config, work, len(train), seed, model.dtype),
+            max_length=longest,
+            pad_to_multiple_of=finetune.padding(model.dtype),
+            train_sampling_strategy="group_by_length",
+            eval_strategy="epoch",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(val),
+        processing_class=tokenizer,
+        peft_config=finetune.lora(config["training"]),
+    )
+    trainer.shared = common_start(prefixes)
+    started = time.time()
+    _, history = finetune.train(trainer, "general", work)
+    save(trainer.model, HERE / "adapter")
+    loss = [h["eval_loss"] for h in history if "eval_loss" in h]
+    facts = {
+        "tools": names,
+        "rows": len(train),
+        "seed": seed,
+        "minutes": round((time.time() - started) / 60),
+        "validation_loss": loss,
+    }
+    utils.write_json(HERE / "adapter" / "made_of.json", facts)
+    print(json.dumps(facts))
+
+
+def save(model, folder):
+    """The adapter in float16: half the size, and its products are rounded to less when they are merged."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    weights = {k: v.detach().half().contiguous() for k, v in get_peft_model_state_dict(model).items()}
+    save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    plain = model.peft_config["default"]
+    plain.base_model_name_or_path, plain.inference_mode = base_model.PLAIN, True
+    plain.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    utils.run(main)
