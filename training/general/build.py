@@ -3,7 +3,7 @@
     .venv/bin/python training/general/build.py [rows=240] [seed=0]        (about an hour on 2 cores; survives a kill)
 
 Reads   schemas/*.yaml beside this file (some twenty invented tools), values.yaml (its own, larger word lists) and the project's lexicon
-Writes  adapter/ beside this file (LoRA in float16), which base_model.py merges into the bundled base
+Writes  adapter/ beside this file (LoRA in float16), which base=general merges into the bundled base
 
 Every row is composed from a schema, as for a CLI that has no phrasebook; no row, frame or schema of gh or of the evaluation's tools
 takes part. The rows of all tools are mixed; each has its own tool's system message.
@@ -64,10 +64,10 @@ def main(argv):
     from datasets import Dataset
     from trl import SFTConfig
 
-    config = utils.stage_config("sft", {"base": "plain"}, base_model.PLAIN)
+    config = utils.stage_config("sft", {"base": "bundled"}, base_model.BUNDLED)
     config["training"]["num_train_epochs"] = 1
     longest = config["data"]["max_seq_length"]
-    model, tokenizer = base_model.load(base_model.PLAIN)
+    model, tokenizer = base_model.load(base_model.BUNDLED)
     names = sorted(p.stem for p in (HERE / "schemas").glob("*.yaml"))
     train, val, prefixes = [], [], []
     for name in names:
@@ -121,7 +121,7 @@ def save(model, folder):
     weights = {k: v.detach().half().contiguous() for k, v in get_peft_model_state_dict(model).items()}
     save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
     plain = model.peft_config["default"]
-    plain.base_model_name_or_path, plain.inference_mode = base_model.PLAIN, True
+    plain.base_model_name_or_path, plain.inference_mode = base_model.BUNDLED, True
     plain.save_pretrained(folder)
 
 
