@@ -81,6 +81,18 @@ def load(base, dtype=None, train=True):
     return model, tokenizer
 
 
+def answers(model, tokenizer, prompts, eos, most, **how):
+    """What a model says after each prompt (lists of token ids), at most so many tokens: texts, in order; greedy unless `how` says otherwise."""
+    import torch
+
+    batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
+    how = how or {"do_sample": False}
+    ends = {"eos_token_id": tokenizer.convert_tokens_to_ids(eos), "pad_token_id": tokenizer.pad_token_id}
+    with torch.inference_mode():
+        made = model.generate(**batch, **how, **ends, use_cache=True, max_new_tokens=most)
+    return tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
 def local_folder(base):
     """Where transformers finds a base: a folder for a bundled one (written first where it is not there yet), otherwise its name."""
     if base == BUNDLED:
@@ -146,14 +158,12 @@ def save_folder(model, tokenizer, folder, mark=None):
     """Write a model's folder in one step: a reader sees all of it or nothing. mark: the content of its adapter.json."""
     import shutil
 
-    new = folder.with_name(f"{folder.name}.{os.getpid()}.new")  # several processes may start at once
+    new = folder.with_name(folder.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
     model.save_pretrained(new)
     tokenizer.save_pretrained(new)
     if mark:
         write_json(new / "adapter.json", mark)
-    if folder.exists() and (mark is None or read_json(folder / "adapter.json") == mark):
-        shutil.rmtree(new)  # another one was quicker
-        return folder
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
     return folder

@@ -7,16 +7,11 @@ A case's category is "cat" (of a question: ambiguous_command, missing_arg, ...);
 import re
 from collections import Counter, defaultdict
 
+from calibration import KINDS
 from rows import flatten, said, ungrounded
-from scores import calibration_error, confidence, wilson
+from scores import brier, calibration_error, confidence, rate, reliability
 
 POINTING = re.compile(r"\b(this|that|it|its|these|those|them|here|current)\b", re.IGNORECASE)
-KINDS = ("command", "clarification")
-
-
-def rate(hits, n):
-    """{"share", "hits", "n", "ci95"} (Wilson)."""
-    return {"share": hits / n if n else None, "hits": hits, "n": n, "ci95": wilson(hits, n)}
 
 
 def kind(answer):
@@ -138,21 +133,6 @@ def points(judged):
     return [(confidence(j), j["exact"]) for _, j in commands(judged)]
 
 
-def reliability(found, bins=15):
-    """[{"confidence", "right", "n"}] of (confidence, right) points in bins of equal mass: what calibration_error() sums up."""
-    ordered, n = sorted(found), len(found)
-    parts = [ordered[i * n // bins : (i + 1) * n // bins] for i in range(bins)]
-    return [
-        {
-            "confidence": sum(p for p, _ in part) / len(part),
-            "right": sum(r for _, r in part) / len(part),
-            "n": len(part),
-        }
-        for part in parts
-        if part
-    ]
-
-
 def risk_coverage(found):
     """[[share of the commands that are the surest, share of them that is wrong, lowest confidence among them]], surest first."""
     ordered = sorted(found, key=lambda p: -p[0])
@@ -170,16 +150,24 @@ def at_threshold(found, threshold=0.9):
 
 
 def facts(judged, schema, action):
-    """All of the above for a report, as JSON has it; twins are asked separately, see twin()."""
-    found = points(judged)
+    """What was decided, as JSON has it; twins are asked separately, see twin()."""
     return {
         "confusion": confusion(judged),
         "suggestions": suggestions(judged),
         "harm": harm(judged, schema, action),
         "inventions": inventions(judged, schema),
         "by_subcommand": by_subcommand(judged),
+    }
+
+
+def belief(judged):
+    """How far the confidence of the commands can be believed, as JSON has it; error and Brier score are None without commands."""
+    found = points(judged)
+    return {
+        "n": len(found),
+        "error": calibration_error(found),
+        "brier": brier(found),
         "reliability": reliability(found),
-        "calibration_error": calibration_error(found),
         "risk_coverage": risk_coverage(found),
         "at_0.9": at_threshold(found),
     }

@@ -13,8 +13,6 @@ import scores
 import utils
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config
 
-SIGNIFICANT = 0.05
-
 
 def plan(settings, base=None):
     """(config, fingerprint) of a run with these settings."""
@@ -78,11 +76,17 @@ def dpo_trainer():
     return PairTrainer
 
 
+def losses(training):
+    """The losses of DPOConfig: the one of a `training:` section, and with sft_weight the loss on the chosen answer beside it (RPO, Pang 2024)."""
+    kind, weight = training["loss_type"], training["sft_weight"]
+    return {"loss_type": [kind, "sft"], "loss_weights": [1.0, weight]} if weight else {"loss_type": [kind]}
+
+
 def verdict(before, after):
     """{"kept", "sft", "dpo", "p", "n"}: kept only if DPO answers more held-out rows right and McNemar's exact test agrees."""
     p = scores.mcnemar(before, after)
     return {
-        "kept": sum(after) > sum(before) and p < SIGNIFICANT,
+        "kept": sum(after) > sum(before) and p < scores.SIGNIFICANT,
         "sft": sum(before),
         "dpo": sum(after),
         "p": p,
@@ -112,7 +116,7 @@ def main(argv):
         return
 
     finetune.quiet()
-    finetune.reporting(config, "dpo")
+    finetune.check_reporting(config, "dpo")
     from datasets import Dataset
     from trl import DPOConfig
 
@@ -137,8 +141,7 @@ def main(argv):
         args=DPOConfig(
             **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
             beta=t["beta"],
-            loss_type=[t["loss_type"], *(["sft"] if t["sft_weight"] else [])],
-            loss_weights=[1.0, t["sft_weight"]] if t["sft_weight"] else None,
+            **losses(t),
             pad_to_multiple_of=finetune.padding(model.dtype),
         ),
         train_dataset=Dataset.from_list(encode_pairs(pairs, tokenizer, frame)),

@@ -62,11 +62,7 @@ def main():
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
     pip("-r", str(ROOT / FILES[0]))
     pip("--no-deps", "--upgrade", "--target", str(VENV / "isolated"), "-r", str(ROOT / FILES[1]))
-    unpack = [
-        str(BIN / "python"),
-        "-c",
-        "import base_model; base_model.unpacked()",
-    ]
+    unpack = [str(BIN / "python"), "-c", "import base_model; base_model.unpacked()"]
     if subprocess.run(unpack, cwd=ROOT / "scripts", stderr=subprocess.DEVNULL).returncode:
         fail("the bundled base model cannot be unpacked; run: just setup")
     mark.write_text(wanted)

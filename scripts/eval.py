@@ -91,7 +91,7 @@ def baseline_scores(name, schema, scored, judged):
         theirs = [scores.judge(scored[i][0], o, schema)["exact"] for i, o in zip(chosen, outputs, strict=True)]
         ours = [right[i] for i in chosen]
         found[baseline] = {
-            **decisions.rate(sum(theirs), len(theirs)),
+            **scores.rate(sum(theirs), len(theirs)),
             "p": scores.mcnemar(ours, theirs),
             "better": sum(ours) > sum(theirs),
         }
@@ -107,20 +107,7 @@ def twins(interpreter, judged):
         j["exact"] and scores.judge(t, o, interpreter.schema)["exact"]
         for (_, j, t), o in zip(pairs, outputs, strict=True)
     ]
-    return decisions.rate(sum(both), len(both))
-
-
-def calibrated(judged):
-    """{"error", "brier", "covered", "n"} of the commands among the answers: how far their confidence can be believed; None without any."""
-    points = [(scores.confidence(j), j["exact"]) for j in judged if (j["answer"] or {}).get("type") == "command"]
-    if not points:
-        return None
-    return {
-        "error": scores.calibration_error(points),
-        "brier": scores.brier(points),
-        "covered": sum(p >= 0.9 for p, _ in points) / len(points),
-        "n": len(points),
-    }
+    return scores.rate(sum(both), len(both))
 
 
 def categories(name, cases):
@@ -142,28 +129,24 @@ def evaluate(name, interpreter, cases, outputs):
     print("\n".join(scores.lines(shares)))
     # rows that the confidence was calibrated on say nothing about how good it is
     apart = [(c, j) for c, j in judged if "output" not in c or kept_apart(c)]
-    found = decisions.facts(judged, schema, interpreter.action)
-    believed = decisions.facts(apart, schema, interpreter.action)
-    found |= {k: believed[k] for k in ("reliability", "calibration_error", "risk_coverage", "at_0.9")}
-    found["twins"] = twins(interpreter, judged)
+    belief = decisions.belief(apart)
+    found = decisions.facts(judged, schema, interpreter.action) | {"twins": twins(interpreter, judged)}
     named = {
         "suggestions contain what was meant": found["suggestions"],
         "context twins both right": found["twins"],
         "wrong and destructive": found["harm"]["wrong_destructive"],
-        "commands at 0.9 and more": found["at_0.9"]["coverage"],
-        "wrong among those": found["at_0.9"]["wrong"],
+        "commands at 0.9 and more": belief["at_0.9"]["coverage"],
+        "wrong among those": belief["at_0.9"]["wrong"],
     }
     print("\n".join(scores.lines(named)))
-    belief = calibrated([j for _, j in apart])
-    if belief:
-        line = "  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n})"
-        print(line.format(**belief))
+    if belief["n"]:
+        print("  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n})".format(**belief))
     result = {
         "n": len(scored),
         "right": [j["exact"] for j in verdicts],
         "scores": shares,
         "decisions": found,
-        "calibration": belief,
+        "belief": belief,
         "perplexity": perplexity(interpreter, cases),
         "mistakes": [
             {
@@ -222,7 +205,7 @@ def main(argv):
         found = model_report.report(name, interpreter.schema)
         mine = next(e for e in found["evaluations"] if (e["of"], e["model"]) == (result["of"], result["model"]))
         print("\n".join([*(f"  {line}" for line in mine["compared"]), f"  {model_report.verdict([mine])}"]))
-        print(f"  more: {model_report.where(name)}")
+        print(f"  more: {display(models_dir(name) / 'report.html')}")
     print(f'eval: {display(report)}; next: just train-ask name={name} "..."')
 
 

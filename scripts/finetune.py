@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+import base_model
 import prompt
 import scores
 import utils
@@ -191,21 +192,9 @@ def watch(trainer, rows, frame, tokenizer, schema):
 
 def probe(model, tokenizer, frame, rows, schema):
     """{"eval_exact_match", "eval_json_valid", "eval_seconds_per_answer"} of greedy answers of a model in eval mode, without a grammar."""
-    import torch
-
     started = time.perf_counter()
     ids = [prompt.encode(tokenizer, frame, r)[0] for r in rows]
-    batch = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt").to(model.device)
-    with torch.inference_mode():
-        out = model.generate(
-            **batch,
-            do_sample=False,
-            use_cache=True,
-            max_new_tokens=MOST_TOKENS,
-            eos_token_id=tokenizer.convert_tokens_to_ids(frame["eos"]),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    texts = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    texts = base_model.answers(model, tokenizer, ids, frame["eos"], MOST_TOKENS)
     judged = [
         scores.judge({"expected": scores.parse(r["output"])}, t, schema) for r, t in zip(rows, texts, strict=True)
     ]
@@ -216,17 +205,14 @@ def probe(model, tokenizer, frame, rows, schema):
     }
 
 
-def reporting(config, stage):
-    """The `report_to` of a configuration; one line where its package is not installed."""
-    from importlib.util import find_spec
+def check_reporting(config, stage):
+    """Ends the program where `report_to` names something that is not installed."""
+    from transformers.integrations import get_available_reporting_integrations as available
 
     wanted = config["logging"]["report_to"]
     for name in [wanted] if isinstance(wanted, str) else wanted:
-        if name not in ("none", "all") and not find_spec(name):
-            fail(
-                f"{stage}.logging.report_to={name}: that package is not installed; run: .venv/bin/python -m pip install {name}"
-            )
-    return wanted
+        if name not in ("none", "all", *available()):
+            fail(f"{stage}.logging.report_to={name} is not installed; run: .venv/bin/python -m pip install {name}")
 
 
 # ---------------------------------------------------------------------------------------------------- work folders

@@ -25,7 +25,6 @@ from teacher import sources
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config, write_jsonl
 
 BATCH = 16  # requests that are answered at once
-MOST_TOKENS = 160
 
 
 def plan(settings, base=None):
@@ -80,31 +79,19 @@ def requests(name, schema, rows, number, seed):
     new = fresh.draw(name, schema, number, fresh.PREFERENCES, seed)
     if new is None:
         return random.Random(seed).sample(rows, min(len(rows), number)), "training rows"
-    more = random.Random(seed).sample(
-        rows, min(len(rows), number - len(new))
-    )  # of few frames, not as many can be drawn
+    short = min(len(rows), number - len(new))  # few frames do not give as many
+    more = random.Random(seed).sample(rows, short)
     return new + more, "new requests from the frames of the training rows"
 
 
-def sample(model, tokenizer, prompts, number, seed):
+def sample(model, tokenizer, prompts, eos, number, seed):
     """`number` answers a prompt (lists of token ids), drawn from the model at temperature 1. Returns a list of texts for each."""
     import torch
 
     torch.manual_seed(seed)
-    batch = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
-    with torch.inference_mode():
-        out = model.generate(
-            **batch,
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            num_return_sequences=number,
-            max_new_tokens=MOST_TOKENS,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    texts = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    return [texts[i * number : (i + 1) * number] for i in range(len(prompts))]
+    drawn = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "num_return_sequences": number}
+    texts = base_model.answers(model, tokenizer, prompts, eos, finetune.MOST_TOKENS, **drawn)
+    return [texts[i : i + number] for i in range(0, len(texts), number)]
 
 
 def nearest_miss(row, answers, schema):
@@ -161,7 +148,7 @@ def main(argv):
             break
         batch = order[start : start + BATCH]
         prompts = [prompt.encode(tokenizer, frame, r)[0] for r in batch]
-        answers = sample(model, tokenizer, prompts, number, settings["seed"] + start)
+        answers = sample(model, tokenizer, prompts, frame["eos"], number, settings["seed"] + start)
         found = [(r, nearest_miss(r, a, schema)) for r, a in zip(batch, answers, strict=True)]
         pairs = [pair_of(r, a, frame, schema) for r, a in found if a is not None]
         progress.save([{"pairs": pairs, "tried": len(batch)}])

@@ -77,7 +77,7 @@ class Interpreter:
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
-        self.tokenizer = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
+        self.vocabulary = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
         self.matcher = self.new_matcher()
         self.cached = []
 
@@ -85,7 +85,7 @@ class Interpreter:
         """llguidance's matcher at the start of an answer (each answer works on a copy of it); source: see grammar.lark()."""
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self.tokenizer, LLMatcher.grammar_from_lark(lark(self.schema, source)))
+        matcher = LLMatcher(self.vocabulary, LLMatcher.grammar_from_lark(lark(self.schema, source)))
         if matcher.is_error() and source is not None:
             return None  # a text that is too much for it
         if matcher.is_error():

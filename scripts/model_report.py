@@ -5,14 +5,14 @@ training/models/<name> and training/data/<name>; report() writes report.html and
 import json
 
 import ask
+import scores
 import utils
 from report.card import card
 from report.model_page import page
-from utils import data_dir, display, models_dir, read_json, read_jsonl
+from utils import data_dir, models_dir, read_json, read_jsonl
 
 GOAL = 0.85  # of exact matches, and of clarification recall and precision, from which a model is called ready
 FEW = 200  # rows, under which shares alone say little
-SIGNIFICANT = 0.05
 
 
 def said(answer, schema):
@@ -44,8 +44,6 @@ def evaluations(name):
 
 def compared(e, others):
     """Sentences on other files evaluated on the same rows. "better" only where McNemar's test says so."""
-    import scores
-
     out = []
     for o in others:
         if o["model"] == e["model"] or o["of"] != e["of"]:
@@ -53,7 +51,11 @@ def compared(e, others):
         difference, low, high = scores.paired_difference(o["right"], e["right"])
         p = scores.mcnemar(o["right"], e["right"])
         word = (
-            "no different beyond chance from" if p >= SIGNIFICANT else "better than" if difference > 0 else "worse than"
+            "no different beyond chance from"
+            if p >= scores.SIGNIFICANT
+            else "better than"
+            if difference > 0
+            else "worse than"
         )
         out.append(
             f"{e['model']} is {word} {o['model']}: {100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {p:.2f}"
@@ -69,7 +71,7 @@ def verdict(found):
     s, exact = e["scores"], e["scores"]["exact_match"]
     low, high = (100 * x for x in exact["ci95"])
     head = f"{100 * exact['share']:.0f} % of {e['n']} requests are answered exactly right (95 %: {low:.0f} to {high:.0f}): "
-    beaten = [n for n, b in (e.get("baselines") or {}).items() if not (b["p"] < SIGNIFICANT and b["better"])]
+    beaten = [n for n, b in (e.get("baselines") or {}).items() if not (b["p"] < scores.SIGNIFICANT and b["better"])]
     if beaten:
         return (
             f"{head}not better beyond chance than the {beaten[0]}: train longer, or on more rows, before anything else."
@@ -90,12 +92,6 @@ def verdict(found):
     return f"{head}not ready: most mistakes are in {names}; write more frames for them, or train longer."
 
 
-def duration(seconds):
-    if seconds is None:
-        return "-"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
 def stages(name, found):
     """[{"stage", "time", "cost", "words"}] of the stages that left a record."""
     data, models = data_dir(name), models_dir(name)
@@ -110,7 +106,7 @@ def stages(name, found):
             out.append(
                 {
                     "stage": stage,
-                    "time": duration(record.get("seconds")),
+                    "time": utils.minutes(record["seconds"]) if record.get("seconds") is not None else "-",
                     "cost": f"${cost:.2f}" if cost else "$0",
                     "words": words,
                 }
@@ -192,7 +188,3 @@ def report(name, schema):
     utils.write_text(models_dir(name) / "report.html", page(found))
     utils.write_text(models_dir(name) / "README.md", card(found))
     return found
-
-
-def where(name):
-    return display(models_dir(name) / "report.html")

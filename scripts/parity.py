@@ -59,19 +59,9 @@ def same_ids(folder, interpreter, rows):
 
 def greedy(model, tokenizer, frame, row, most=GREEDY_TOKENS):
     """The text that a Hugging Face model writes for a row when it always takes the likeliest token."""
-    import torch
+    import base_model
 
-    ids = torch.tensor([prompt.encode(tokenizer, frame, row)[0]], device=model.device)
-    with torch.inference_mode():
-        made = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=most,
-            eos_token_id=tokenizer.convert_tokens_to_ids(frame["eos"]),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    return tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+    return base_model.answers(model, tokenizer, [prompt.encode(tokenizer, frame, row)[0]], frame["eos"], most)[0]
 
 
 def judged(interpreter, rows):

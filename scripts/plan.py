@@ -4,9 +4,11 @@ Run     just train-plan name=gh num=3000
 """
 
 import base_model
+import baselines
 import dpo
 import gen_prefs
 import generate
+import parity
 import phrasebook
 import phrases
 import quantize
@@ -20,12 +22,8 @@ from utils import data_dir, gguf_path, models_dir, read_json
 ROW_TOKENS = 118
 TOKENS_PER_SECOND = {"cpu": 400, "mps": 2500, "cuda": 30000}  # of the bundled base; mps and cuda are estimates
 WITHOUT_BFLOAT16 = 0.45  # of that speed on a CPU that has no AVX-512 BF16 or AMX
-SECONDS_PER_PAIR, SECONDS_PER_ANSWER = 1.2, 0.4
+SECONDS_PER_PAIR, SECONDS_PER_SAMPLE, SECONDS_PER_ANSWER = 1.2, 0.25, 0.4
 BUNDLED_SIZE = 0.135e9
-
-
-def minutes(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def stages(settings):
@@ -67,8 +65,9 @@ def stages(settings):
 
     config, fingerprint = gen_prefs.plan(settings, base)
     pairs = config["model"]["max_pairs"]
+    seconds = pairs * config["model"]["prompts_per_pair"] * config["model"]["samples"] * SECONDS_PER_SAMPLE * slower
     fresh = fresh or (read_json(folder / "preferences.json") or {}).get("fingerprint") != fingerprint
-    yield "gen_prefs", "run" if fresh else "up to date", f"at most {pairs} pairs", pairs * 0.5 * slower if fresh else 0
+    yield "gen_prefs", "run" if fresh else "up to date", f"at most {pairs} pairs", seconds if fresh else 0
 
     config, fingerprint = dpo.plan(settings, base)
     fresh = fresh or not utils.is_current(models / "dpo", fingerprint)
@@ -85,12 +84,17 @@ def stages(settings):
         and final.exists()
         and (read_json(final.with_suffix(".json")) or {}).get("fingerprint") == quantize.plan(settings)[1]
     )
-    yield "quantize", "up to date" if current else "run", utils.display(final), 0 if current else 240 * slower
+    yield (
+        "quantize",
+        "up to date" if current else "run",
+        utils.display(final),
+        0 if current else (240 + parity.CALIBRATED * SECONDS_PER_ANSWER) * slower,
+    )
     yield (
         "eval",
         "run",
         settings["test"] or f"{settings['num'] // 10} validation rows",
-        settings["num"] / 10 * SECONDS_PER_ANSWER * slower,
+        (settings["num"] / 10 + baselines.SLOW_CASES) * SECONDS_PER_ANSWER * slower,
     )
 
 
@@ -135,10 +139,10 @@ def main(argv):
     total = 0
     for stage, state, detail, seconds in stages(settings):
         total += seconds or 0
-        time = "by API" if seconds is None else minutes(seconds) if seconds else "-"
+        time = "by API" if seconds is None else utils.minutes(seconds) if seconds else "-"
         print(f"  {stage:10} {state:40} {time:>8}   {detail}")
     print(
-        f"plan: about {minutes(total)} (2 cores are the measure), ${usd:.2f}; nothing was run; to run it: just train {' '.join(argv)}"
+        f"plan: about {utils.minutes(total)} (2 cores are the measure), ${usd:.2f}; nothing was run; to run it: just train {' '.join(argv)}"
     )
 
 

@@ -185,12 +185,7 @@ def main(argv):
         gate, points = parity.check(work / "merged", work / "f16.gguf", small, rows, familiar, frame)
         print(parity.words(gate, quant), flush=True)
         curves = calibration.fit(points)
-        headline = {
-            "rows": "validation",
-            "n": gate["rows"],
-            "exact_match": gate["right"],
-            "ci95": scores.wilson(gate["right"], gate["rows"]),
-        }
+        headline = {"rows": "validation", "exact_match": scores.rate(gate["right"], gate["rows"])}
         write_contract(ready, work / "ready.gguf", {"calibration": curves, "scores": headline})
         ready = work / "ready.gguf"
     else:

@@ -10,6 +10,7 @@ import math
 
 from rows import answer_faults
 
+SIGNIFICANT = 0.05  # p below which a difference is said to be one
 MEASURES = ("exact", "exact_defaults", "type", "command", "args", "flags")
 
 
@@ -88,6 +89,11 @@ def wilson(hits, n, z=1.96):
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def rate(hits, n):
+    """A share for a report: {"share", "hits", "n", "ci95"}; share and interval are None without rows."""
+    return {"share": hits / n if n else None, "hits": hits, "n": n, "ci95": wilson(hits, n)}
+
+
 def mcnemar(a, b):
     """Exact two-sided p of "a and b are right equally often" on the same rows (McNemar); a, b: lists of bool."""
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))
@@ -105,12 +111,25 @@ def percentile(values, q):
     return ordered[max(0, -(-q * len(ordered) // 100) - 1)] if ordered else None
 
 
-def calibration_error(points, bins=15):
-    """Expected calibration error of (confidence, right) points, in bins of equal mass (Naeini 2015, Nguyen 2015); None without points."""
+def reliability(points, bins=15):
+    """[{"confidence", "right", "n"}]: means of (confidence, right) points in bins of equal mass."""
     ordered, n = sorted(points), len(points)
     parts = [ordered[i * n // bins : (i + 1) * n // bins] for i in range(bins)]
-    gaps = [abs(sum(p for p, _ in part) - sum(bool(r) for _, r in part)) for part in parts if part]
-    return sum(gaps) / n if n else None
+    return [
+        {
+            "confidence": sum(p for p, _ in part) / len(part),
+            "right": sum(r for _, r in part) / len(part),
+            "n": len(part),
+        }
+        for part in parts
+        if part
+    ]
+
+
+def calibration_error(points, bins=15):
+    """Expected calibration error of (confidence, right) points, in bins of equal mass (Naeini 2015, Nguyen 2015); None without points."""
+    gaps = [b["n"] * abs(b["confidence"] - b["right"]) for b in reliability(points, bins)]
+    return sum(gaps) / len(points) if points else None
 
 
 def brier(points):
@@ -151,12 +170,7 @@ def table(judged, threshold=0.9):
     out = {}
     for name, (rows, what) in groups.items():
         hits = sum(bool(what(j) if callable(what) else j[what]) for j in rows)
-        out[name] = {
-            "share": hits / len(rows) if rows else None,
-            "hits": hits,
-            "n": len(rows),
-            "ci95": wilson(hits, len(rows)),
-        }
+        out[name] = rate(hits, len(rows))
     return out
 
 

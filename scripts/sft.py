@@ -38,6 +38,30 @@ def encode_rows(rows, tokenizer, frame, longest):
     return out, len(rows) - len(out)
 
 
+def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, shared):
+    """The trainer of encoded rows (see encode_rows), of which the first `shared` tokens are the same in all."""
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    trainer = finetune.sft_trainer()(
+        model=model,
+        args=SFTConfig(
+            **finetune.arguments(config, work, len(train_rows), seed, model.dtype),
+            max_length=config["data"]["max_seq_length"],
+            pad_to_multiple_of=finetune.padding(model.dtype),
+            train_sampling_strategy="group_by_length",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=Dataset.from_list(train_rows),
+        eval_dataset=Dataset.from_list(val_rows[: finetune.LOSS_ROWS]),
+        processing_class=tokenizer,
+        peft_config=finetune.lora(config["training"]),
+    )
+    trainer.shared = shared
+    finetune.compute_in_bf16(trainer.model)
+    return trainer
+
+
 def main(argv):
     settings = utils.parse_settings(argv)
     name = settings["name"]
@@ -53,10 +77,7 @@ def main(argv):
         fail(f"{display(files[0].parent)} has no rows; run: just train-generate-force name={name}")
 
     finetune.quiet()
-    finetune.reporting(config, "sft")
-    from datasets import Dataset
-    from trl import SFTConfig
-
+    finetune.check_reporting(config, "sft")
     model, tokenizer = base_model.load(base)
     frame = prompt.frame(tokenizer, schema)
     longest = config["data"]["max_seq_length"]
@@ -79,22 +100,8 @@ def main(argv):
         if cut:
             print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
     work = finetune.work_folder(folder, fingerprint)
-    trainer = finetune.sft_trainer()(
-        model=model,
-        args=SFTConfig(
-            **finetune.arguments(config, work, len(train_rows), settings["seed"], model.dtype),
-            max_length=longest,
-            pad_to_multiple_of=finetune.padding(model.dtype),
-            train_sampling_strategy="group_by_length",
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=Dataset.from_list(train_rows),
-        eval_dataset=Dataset.from_list(val_rows[: finetune.LOSS_ROWS]),
-        processing_class=tokenizer,
-        peft_config=finetune.lora(config["training"]),
-    )
-    trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
-    finetune.compute_in_bf16(trainer.model)
+    shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
+    trainer = make_trainer(model, tokenizer, train_rows, val_rows, config, work, settings["seed"], shared)
     finetune.watch(trainer, rows[1], frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "sft", work)
     trainer.save_model(str(work))

@@ -408,5 +408,10 @@ def finish(folder, wanted, **facts):
     write_json(folder / "stage.json", {"fingerprint": wanted, **facts})
 
 
+def minutes(seconds):
+    """A time as people say it: "80 s", "12 min"."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
 def header(stage, **settings):
     print(f"{stage}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if v is not None), flush=True)

@@ -146,12 +146,11 @@ def test_curves_of_risk_and_reliability():
         [0.75, pytest.approx(1 / 3), 0.8],
         [1, 0.5, 0.1],
     ]
-    bins = decisions.reliability(points, 2)
+    bins = scores.reliability(points, 2)
     assert [b["n"] for b in bins] == [2, 2]
     assert [b["right"] for b in bins] == [0, 1]
-    error = sum(abs(b["confidence"] - b["right"]) * b["n"] for b in bins) / 4
-    assert error == pytest.approx(scores.calibration_error(points, 2))
-    assert decisions.reliability([]) == decisions.risk_coverage([]) == []
+    assert scores.calibration_error(points, 2) == pytest.approx((2 * 0.45 + 2 * (1 - 0.945)) / 4)
+    assert scores.reliability([]) == decisions.risk_coverage([]) == []
 
 
 def test_what_would_run_by_its_confidence():
@@ -164,3 +163,5 @@ def test_what_would_run_by_its_confidence():
 def test_all_facts_are_json():
     some = judged((case(READ, "read 3"), READ), (case(ASK, cat="typo"), DELETE))
     assert json.loads(json.dumps(decisions.facts(some, NOTES, advice)))["confusion"]["typo"]["command"] == 1
+    assert json.loads(json.dumps(decisions.belief(some)))["n"] == 2
+    assert decisions.belief([])["error"] is None

@@ -373,3 +373,12 @@ def test_an_sft_model_of_another_general_adapter_is_refused(tmp_path, capsys, mo
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert line.endswith("another general adapter than the one that is here now; run: just train-sft name=notes\n")
+
+
+def test_an_sft_term_stands_beside_the_loss_only_where_it_has_a_weight():
+    from trl import DPOConfig
+
+    assert dpo.losses({"loss_type": "ipo", "sft_weight": 0.0}) == {"loss_type": ["ipo"]}
+    both = dpo.losses({"loss_type": "sigmoid", "sft_weight": 0.5})
+    config = DPOConfig(use_cpu=True, report_to="none", **both)
+    assert (config.loss_type, config.loss_weights) == (["sigmoid", "sft"], [1.0, 0.5])

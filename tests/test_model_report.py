@@ -60,7 +60,7 @@ def evaluation(right, wrong, asks=(), p=1e-9, **more):
     judged = [(c, scores.judge(c, o, NOTES)) for c, o in pairs]
     verdicts = [j for _, j in judged]
     found = decisions.facts(judged, NOTES, lambda a: ("run", ""))
-    found["twins"] = decisions.rate(1, 2)
+    found["twins"] = scores.rate(1, 2)
     return {
         "model": "training/models/notes/clitron-notes-q4_k_m.gguf",
         "base": "SmolLM2-135M-Instruct+general",
@@ -73,7 +73,7 @@ def evaluation(right, wrong, asks=(), p=1e-9, **more):
         "right": [j["exact"] for j in verdicts],
         "scores": scores.table(verdicts),
         "decisions": found,
-        "calibration": {"error": 0.1, "brier": 0.1, "covered": 1.0, "n": len(pairs)},
+        "belief": decisions.belief(judged),
         "perplexity": 1.2,
         "latency_seconds": {"p50": 0.3, "p99": 0.5, "n": len(pairs)},
         "mistakes": [
@@ -81,7 +81,7 @@ def evaluation(right, wrong, asks=(), p=1e-9, **more):
             for c, j in judged
             if not j["exact"]
         ],
-        "baselines": {"lookup <table>": {**decisions.rate(1, len(pairs)), "p": p, "better": True}},
+        "baselines": {"lookup <table>": {**scores.rate(1, len(pairs)), "p": p, "better": True}},
         **more,
     }
 
@@ -224,7 +224,9 @@ def test_ticks_are_few_and_round(low, high):
 
 def test_charts_stay_inside_their_frame():
     html = charts.chart({"a": [(0, -5), (10, 500)], "b": [(5, float("1e9"))]}, "x", "y", (0, 10), (0, 1))
-    for x, y in re.findall(r'c[xy]?="([\d.]+)" cy="([\d.]+)"', html):
+    places = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', html)
+    assert len(places) == 3
+    for x, y in places:
         assert 0 <= float(x) <= charts.WIDTH
         assert 0 <= float(y) <= charts.HEIGHT
     assert charts.chart({}, "x", "y") == "<p>Nothing was logged.</p>"

@@ -419,3 +419,11 @@ def test_two_processes_train_one_adapter_with_the_same_loss(project, tiny_base):
     assert set(same) == set(adapter)
     for name, weight in adapter.items():
         assert torch.allclose(weight, same[name], atol=1e-3), name
+
+
+def test_reporting_to_what_is_not_installed(project, tiny_base):
+    give_data(project)
+    line = project.fails("sft.py", "name=notes", f"base={tiny_base}", "sft.logging.report_to=nosuch")
+    assert line == (
+        "sft.py: sft.logging.report_to=nosuch is not installed; run: .venv/bin/python -m pip install nosuch"
+    )

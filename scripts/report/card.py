@@ -2,8 +2,7 @@
 
 from report.model_page import MEASURES, percent1
 
-LICENCES = {"SmolLM2-135M-Instruct": "apache-2.0"}
-BASES = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+KNOWN = {"SmolLM2-135M-Instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}  # bases: hub id and licence
 
 
 def metadata(found):
@@ -11,10 +10,11 @@ def metadata(found):
     import yaml
 
     plain = found["base"].partition("+")[0]
+    base, licence = KNOWN.get(plain, (plain, "other"))
     results = [
         {
             "task": {"type": "text-generation", "name": "command interpretation"},
-            "dataset": {"type": "generated" if e["own"] else "labelled", "name": e["rows"]},
+            "dataset": {"type": "generated" if e["own"] else "labelled", "name": e["rows"].rpartition("/")[2]},
             "metrics": [
                 {"type": key, "name": what, "value": round(e["scores"][key]["share"], 4)}
                 for key, what in MEASURES.items()
@@ -24,8 +24,8 @@ def metadata(found):
         for e in found["evaluations"]
     ]
     block = {
-        "license": LICENCES.get(plain, "other"),
-        "base_model": BASES.get(plain, plain),
+        "license": licence,
+        "base_model": base,
         "language": "en",
         "library_name": "llama.cpp",
         "pipeline_tag": "text-generation",
@@ -38,7 +38,10 @@ def metadata(found):
 
 
 def score_lines(e):
-    lines = [f"| {e['n']} rows of `{e['rows']}` | share | 95 % interval | rows |", "|---|---|---|---|"]
+    lines = [
+        f"| {e['n']} rows of `{e['rows'].rpartition('/')[2]}` | share | 95 % interval | rows |",
+        "|---|---|---|---|",
+    ]
     for key, what in MEASURES.items():
         r = e["scores"].get(key)
         if r and r["n"]:

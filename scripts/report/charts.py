@@ -64,7 +64,7 @@ def chart(series, x_name, y_name, x_range=None, y_range=None, diagonal=False):
         else:
             path = " ".join(",".join(p) for p in places)
             parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            parts += [f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>' for x, y in places[:40] if len(places) <= 40]
+            parts += [f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}"/>' for x, y in places if len(places) <= 40]
     keys = "".join(
         f'<span><b style="background:{c}"></b>{escape(n)}</span>'
         for c, n in zip(COLOURS * 3, series, strict=False)

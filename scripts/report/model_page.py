@@ -65,7 +65,7 @@ def confusion_table(d):
     return section("To act or to ask", table(["what the case is", "acted", "asked"], lines))
 
 
-def decision_table(d):
+def decision_table(d, belief):
     rows = [
         ("questions that suggest a command that was meant", d["suggestions"]),
         ("same words without context: both answers right", d.get("twins")),
@@ -73,8 +73,8 @@ def decision_table(d):
         ("commands with a value from nowhere", d["inventions"]["values_from_nowhere"]),
         ("right command, with an argument or flag nobody asked for", d["inventions"]["unasked_argument_or_flag"]),
         ("right command, without one that was asked for", d["inventions"]["missing_argument_or_flag"]),
-        ("commands at confidence 0.9 and more", d["at_0.9"]["coverage"]),
-        ("wrong among those", d["at_0.9"]["wrong"]),
+        ("commands at confidence 0.9 and more", belief["at_0.9"]["coverage"]),
+        ("wrong among those", belief["at_0.9"]["wrong"]),
     ]
     run = d["harm"]["run"]
     note = f"Of the wrong commands that would lose something, a host that follows the advice would have run {run}."
@@ -110,23 +110,21 @@ def mistake(m):
 
 
 def evaluation(e):
-    d, latency = e["decisions"], e["latency_seconds"]
+    d, belief, latency = e["decisions"], e["belief"], e["latency_seconds"]
     few = " These are few rows: read the intervals." if e["n"] < 200 else ""
     better = "".join(f"<p>{escape(line)}</p>" for line in e.get("compared", []))
     perplexity = f" Perplexity of the expected answers {e['perplexity']:.3f}." if e.get("perplexity") else ""
-    found = e.get("calibration")
-    calibration = (
-        f"Calibration error {found['error']:.3f}, Brier {found['brier']:.3f}, {found['n']} commands; 15 bins of equal mass."
-        if found
-        else ""
-    )
+    calibration = ""
+    if belief["n"]:
+        text = "Calibration error {error:.3f}, Brier {brier:.3f}, {n} commands; 15 bins of equal mass."
+        calibration = text.format(**belief)
     worst = e["mistakes"][:30]
     return f"""<h2>{escape(e["title"])}</h2>
 <p class="soft">{e["n"]} rows of {escape(e["rows"])}, {escape(e["model"])}; an answer takes {latency["p50"]:.2f} s (median), {latency["p99"]:.2f} s (99 %)
 on this machine.{perplexity}{few}</p>{better}
-<div class="grid">{score_table(e)}{baseline_table(e)}{confusion_table(d)}{decision_table(d)}
-{section("Does the confidence hold?", charts.reliability(d["reliability"]), f"<small>{calibration}</small>")}
-{section("How wrong are the surest?", charts.risk_coverage(d["risk_coverage"]), "<small>Commands alone. At 0.5: the surest half.</small>")}
+<div class="grid">{score_table(e)}{baseline_table(e)}{confusion_table(d)}{decision_table(d, belief)}
+{section("Does the confidence hold?", charts.reliability(belief["reliability"]), f"<small>{calibration}</small>")}
+{section("How wrong are the surest?", charts.risk_coverage(belief["risk_coverage"]), "<small>Commands alone. At 0.5: the surest half.</small>")}
 {subcommand_table(d)}</div>
 <h3>The {len(worst)} worst mistakes of {len(e["mistakes"])}, the surest first</h3>
 <div class="grid">{"".join(mistake(m) for m in worst) or "<p>None.</p>"}</div>"""
@@ -164,8 +162,8 @@ def curves(logs):
 def page(found):
     """The whole page as a string."""
     stages = table(
-        ["stage", "time", "cost", ""],
-        [("", [escape(s["stage"]), escape(s["time"]), escape(s["cost"]), ""]) for s in found["stages"]],
+        ["stage", "time", "cost"],
+        [("", [escape(s["stage"]), escape(s["time"]), escape(s["cost"])]) for s in found["stages"]],
     )
     notes = "".join(f"<p>{escape(s['stage'])}: {escape(s['words'])}</p>" for s in found["stages"] if s["words"])
     settings = table(["", ""], [("", [escape(k), escape(str(v))]) for k, v in found["settings"].items()])

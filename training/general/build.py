@@ -9,7 +9,6 @@ Every row is composed from a schema, as for a CLI that has no phrasebook; no row
 takes part. The rows of all tools are mixed; each has its own tool's system message.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from lexicon import Lexicon
 from teacher import Teacher
 
 HERE = Path(__file__).resolve().parent
-VAL = 12  # validation rows of each tool: enough to see the loss fall
+VAL = 5  # validation rows of each tool: enough to see how good the adapter is
 
 
 class Memory:
@@ -61,9 +60,6 @@ def main(argv):
     given = dict(word.split("=", 1) for word in argv)
     rows, seed = int(given.get("rows", 240)), int(given.get("seed", 0))
     finetune.quiet()
-    from datasets import Dataset
-    from trl import SFTConfig
-
     config = utils.stage_config("sft", {"base": "bundled"}, base_model.BUNDLED)
     config["training"]["num_train_epochs"] = 1
     longest = config["data"]["max_seq_length"]
@@ -76,40 +72,23 @@ def main(argv):
         prefixes.append(prompt.hf(tokenizer)(frame["prefix"], True))
         for encoded, side in zip((train, val), sides, strict=True):
             encoded += sft.encode_rows(side, tokenizer, frame, longest)[0]
-    inputs = [p for p in sorted(HERE.glob("**/*.yaml")) if p.is_file()]
+    inputs = sorted(HERE.glob("**/*.yaml"))
     work = finetune.work_folder(
         HERE / "adapter", utils.fingerprint("general", {"rows": rows, "seed": seed, **config}, *inputs)
     )
     print(f"general: {len(names)} tools, {len(train)} + {len(val)} rows", flush=True)
-    trainer = finetune.sft_trainer()(
-        model=model,
-        args=SFTConfig(
-            **finetune.arguments(config, work, len(train), seed, model.dtype),
-            max_length=longest,
-            pad_to_multiple_of=finetune.padding(model.dtype),
-            train_sampling_strategy="group_by_length",
-            eval_strategy="epoch",
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=Dataset.from_list(train),
-        eval_dataset=Dataset.from_list(val),
-        processing_class=tokenizer,
-        peft_config=finetune.lora(config["training"]),
-    )
-    trainer.shared = common_start(prefixes)
+    trainer = sft.make_trainer(model, tokenizer, train, val, config, work, seed, common_start(prefixes))
     started = time.time()
-    _, history = finetune.train(trainer, "general", work)
+    finetune.train(trainer, "general", work)
+    loss = trainer.evaluate()["eval_loss"]
     save(trainer.model, HERE / "adapter")
-    loss = [h["eval_loss"] for h in history if "eval_loss" in h]
-    facts = {
-        "tools": names,
-        "rows": len(train),
-        "seed": seed,
-        "minutes": round((time.time() - started) / 60),
-        "validation_loss": loss,
-    }
+    minutes = round((time.time() - started) / 60)
+    facts = {"tools": names, "rows": len(train), "seed": seed, "minutes": minutes, "validation_loss": loss}
     utils.write_json(HERE / "adapter" / "made_of.json", facts)
-    print(json.dumps(facts))
+    base_model.with_general()
+    print(
+        f"general: validation loss {loss:.4f} after {minutes} min, in {utils.display(HERE / 'adapter')}; next: base=general"
+    )
 
 
 def save(model, folder):
