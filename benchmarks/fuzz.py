@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import utils
 from rows import answer_faults, canonical, dumps
+from settings import parse_settings
 
 
 def texts(number, seed):
@@ -91,7 +92,7 @@ def fault(output, schema):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     from interpreter import Interpreter
     from tqdm import tqdm
 

@@ -21,6 +21,7 @@ import prompt
 import schema as cli_schema
 import sft
 import utils
+from settings import parse_settings, stage_config
 
 STEPS, BATCH, RATE = 6, 16, 1e-3
 
@@ -96,13 +97,13 @@ def measure(label, rows, val, schema, config):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name = settings["name"]
     finetune.quiet()
     folder = utils.data_dir(name)
     rows = utils.read_jsonl(utils.need(folder / "train.jsonl", "train-generate", name))
     val = utils.read_jsonl(folder / "train_val.jsonl")[:100]
-    config = utils.stage_config("sft", settings, base_model.BUNDLED)
+    config = stage_config("sft", settings, base_model.BUNDLED)
     results = {}
     native = str(base_model.fast_dtype()).endswith("bfloat16")
     for label in ("trl-fp32", "trl", "ours") if native else ("trl-fp32", "ours"):

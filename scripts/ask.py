@@ -10,6 +10,7 @@ import shlex
 import sys
 
 import utils
+from settings import parse_settings
 from utils import fail, need_gguf
 
 
@@ -107,7 +108,7 @@ def loop(interpreter, context):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv, needs_schema=False, bare="text")
+    settings = parse_settings(argv, needs_schema=False, bare="text")
     name, quant = settings["name"], settings["quant"]
     context = read_context(settings["context"])
     text = (settings["text"] or "").strip()

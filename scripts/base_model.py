@@ -76,7 +76,7 @@ def load(base, dtype=None, train=True):
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.use_cache = not train
-    if train and device_name() == "cpu" and model.dtype == torch.bfloat16:
+    if train and device_name() == "cpu" and fast_dtype() == torch.bfloat16:
         model.set_attn_implementation("eager")  # a quarter faster than sdpa there; in float32 it is slower
     return model, tokenizer
 

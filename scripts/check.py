@@ -7,11 +7,12 @@ Run     just train-check name=gh
 import phrasebook
 import schema as cli_schema
 import utils
+from settings import parse_settings
 from utils import SCHEMAS, display
 
 
 def main(argv):
-    name = utils.parse_settings(argv)["name"]
+    name = parse_settings(argv)["name"]
     path = SCHEMAS / f"{name}.yaml"
     schema, faults = cli_schema.read(path)
     found = [f"{display(path)}:{f}" for f in faults]

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 
 from calibration import KINDS
 from rows import flatten, said, ungrounded
-from scores import brier, calibration_error, confidence, rate, reliability
+from scores import brier, calibration_error, confidence, honest_error, rate, reliability
 
 POINTING = re.compile(r"\b(this|that|it|its|these|those|them|here|current)\b", re.IGNORECASE)
 
@@ -161,11 +161,12 @@ def facts(judged, schema, action):
 
 
 def belief(judged):
-    """How far the confidence of the commands can be believed, as JSON has it; error and Brier score are None without commands."""
+    """How far the confidence of the commands can be believed, as JSON has it; errors and Brier score are None without commands."""
     found = points(judged)
     return {
         "n": len(found),
         "error": calibration_error(found),
+        "honest_error": honest_error(found),
         "brier": brier(found),
         "reliability": reliability(found),
         "risk_coverage": risk_coverage(found),

@@ -11,7 +11,8 @@ import prompt
 import schema as cli_schema
 import scores
 import utils
-from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config
+from settings import parse_settings, stage_config
+from utils import data_dir, display, models_dir, need, read_json, read_jsonl
 
 
 def plan(settings, base=None):
@@ -95,7 +96,7 @@ def verdict(before, after):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name = settings["name"]
     schema = cli_schema.load(name)
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent

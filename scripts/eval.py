@@ -16,6 +16,7 @@ import model_report
 import scores
 import utils
 from parity import kept_apart
+from settings import parse_settings
 from split_check import row_id
 from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
 
@@ -140,7 +141,10 @@ def evaluate(name, interpreter, cases, outputs):
     }
     print("\n".join(scores.lines(named)))
     if belief["n"]:
-        print("  commands: calibration error {error:.3f}, Brier {brier:.3f} (n {n})".format(**belief))
+        print(
+            "  commands: calibration error {error:.3f} ({honest_error:.3f} by chance if every confidence were right), "
+            "Brier {brier:.3f} (n {n})".format(**belief)
+        )
     result = {
         "n": len(scored),
         "right": [j["exact"] for j in verdicts],
@@ -168,7 +172,7 @@ def evaluate(name, interpreter, cases, outputs):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv, needs_schema=False)
+    settings = parse_settings(argv, needs_schema=False)
     name, quant = settings["name"], settings["quant"]
     model = need_gguf(name, quant)
     test = Path(settings["test"]) if settings["test"] else None

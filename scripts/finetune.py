@@ -51,8 +51,24 @@ def lora(training):
     )
 
 
+def weights_dtype(training):
+    """What the weights are loaded in: float32 where they are trained themselves (a step of a small rate would vanish in bfloat16;
+    what is multiplied in bfloat16 is cast by autocast), None, which is what is fastest, under an adapter."""
+    import torch
+
+    return None if training.get("use_lora", True) else torch.float32
+
+
+def freeze_embeddings(model, training):
+    """Where all weights are trained (use_lora: false), those of the tokens stay as they are: a word that no training row has would drift
+    under Adam, which makes a full step of the smallest gradient."""
+    if not training.get("use_lora", True):
+        model.get_input_embeddings().requires_grad_(False)
+        model.get_output_embeddings().requires_grad_(False)
+
+
 def arguments(config, folder, rows, seed, dtype):
-    """Arguments that SFTConfig and DPOConfig have in common. rows: number of training rows, for the warm-up."""
+    """Arguments that SFTConfig and DPOConfig have in common. rows: number of training rows, for the warm-up; dtype: what is computed in."""
     import torch
 
     t = config["training"]

@@ -21,8 +21,9 @@ import schema as cli_schema
 import scores
 import utils
 from claude.exchange import has_key
+from settings import parse_settings, stage_config
 from teacher import sources
-from utils import data_dir, display, models_dir, need, read_json, read_jsonl, stage_config, write_jsonl
+from utils import data_dir, display, models_dir, need, read_json, read_jsonl, write_jsonl
 
 BATCH = 16  # requests that are answered at once
 
@@ -38,7 +39,7 @@ def plan(settings, base=None):
     ]
     keys = {"seed": settings["seed"], **{k: config["model"][k] for k in ("max_pairs", "prompts_per_pair", "samples")}}
     if by_claude(settings):
-        keys["judge"] = utils.stage_config("generate", settings)["claude"]["model"]
+        keys["judge"] = stage_config("generate", settings)["claude"]["model"]
     return config, utils.fingerprint("gen_prefs", keys, *inputs)
 
 
@@ -50,10 +51,11 @@ def by_claude(settings):
 def reviewed(pairs, settings, schema):
     """(pairs, counts) after Claude has read those that the verifier cannot decide; ({}, pairs) where the budget is too small."""
     from claude import bill, judge
-    from claude.exchange import Exchange, expected
+    from claude.exchange import Exchange
+    from claude.requests import expected
 
     folder = data_dir(settings["name"])
-    config = utils.stage_config("generate", settings)["claude"]
+    config = stage_config("generate", settings)["claude"]
     before = sum(line["usd"] for line in ((read_json(folder / "stage.json") or {}).get("bill") or {}).values())
     wanted = judge.requests([p for p in pairs if judge.undecided(p, schema)], schema)
     mark = {"journal": "preferences", "pairs": utils.digest_text(utils.jsonl(pairs)), "model": config["model"]}
@@ -117,7 +119,7 @@ def pair_of(row, answer, frame, schema):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name = settings["name"]
     schema = cli_schema.load(name)
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent

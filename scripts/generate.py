@@ -16,6 +16,7 @@ from claude.exchange import has_key
 from data_report import report
 from report.data_page import rejections
 from rows import Seen, row_faults
+from settings import parse_settings, stage_config
 from split_check import SPLITS, row_id
 from teacher import Teacher, sources
 from utils import data_dir, display, fail, write_jsonl
@@ -126,7 +127,7 @@ def tuple_of(value):
 
 def main(argv):
     force = "--force" in argv
-    settings = utils.parse_settings([a for a in argv if a != "--force"])
+    settings = parse_settings([a for a in argv if a != "--force"])
     name, folder = settings["name"], data_dir(settings["name"])
     schema = cli_schema.load(name)
     fingerprint = wanted(settings)
@@ -197,7 +198,7 @@ def by_claude(settings, schema, fingerprint, force, now):
 
     name, num, budget = settings["name"], settings["num"], settings["budget"]
     teacher, why = teacher_of(settings)
-    client = connect(utils.stage_config("generate", settings)["claude"]) if teacher == "claude" else None
+    client = connect(stage_config("generate", settings)["claude"]) if teacher == "claude" else None
     made = direct.begin(settings, schema, teacher, client, force)
     config, journal, collector = made.config, made.exchange.journal, made.collector
     announce(now, name=name, num=num, teacher=f"{teacher} ({why})", model=config["model"], seed=settings["seed"])

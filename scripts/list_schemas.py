@@ -5,6 +5,7 @@ Run     just train-list-schemas
 
 import schema as cli_schema
 import utils
+from settings import parse_settings
 from utils import SCHEMAS, data_dir, models_dir
 
 
@@ -38,7 +39,7 @@ def row(path):
 
 
 def main(argv):
-    utils.parse_settings(argv, needs_name=False)
+    parse_settings(argv, needs_name=False)
     rows = [row(p) for p in sorted(SCHEMAS.glob("*.yaml"))]
     if not rows:
         utils.fail("no schema in schemas/; write schemas/mycli.yaml (see the README)")

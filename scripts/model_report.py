@@ -30,7 +30,7 @@ def said(answer, schema):
 def of_file(path, quant):
     """Where the evaluation of a file of rows is kept, in training/models/<name>: the usual quantization needs no mention."""
     stem = f"-{path.stem}" if path else ""
-    return f"evaluation{stem}{'' if quant == utils.DEFAULTS['quant'] else '.' + quant}.json"
+    return f"evaluation{stem}{'' if quant == utils.QUANT else '.' + quant}.json"
 
 
 def evaluations(name):

@@ -10,7 +10,9 @@ import schema as cli_schema
 import utils
 from claude import bill, book
 from claude.byhand import ByHand
-from claude.exchange import Exchange, connect, expected, request
+from claude.exchange import Exchange, connect
+from claude.requests import expected, request
+from settings import parse_settings, stage_config
 from utils import data_dir, display, fail
 
 
@@ -29,19 +31,19 @@ def ask(number, shared, user, out, count):
 
 def estimate(settings, schema):
     """Dollars for a phrasebook, before anything is sent."""
-    config = utils.stage_config("generate", settings)["claude"]
+    config = stage_config("generate", settings)["claude"]
     return expected(requests(schema, config), config["model"], settings["batch"] == "on")
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name, folder = settings["name"], data_dir(settings["name"])
     schema, path = cli_schema.load(name), phrasebook.path_of(settings["name"])
     if path.exists():
         fail(
             f"{display(path)} is there already; move it away for a new one, or edit it and run: just train-check name={name}"
         )
-    config = utils.stage_config("generate", settings)["claude"]
+    config = stage_config("generate", settings)["claude"]
     by_hand = settings["teacher"] == "manual"
     client = None if by_hand else connect(config)
     mark = {"journal": "phrases", "cli": name, "inputs": utils.digest(utils.SCHEMAS / f"{name}.yaml")}

@@ -16,6 +16,7 @@ import schema as cli_schema
 import sft
 import utils
 from claude import direct
+from settings import parse_settings, stage_config
 from utils import data_dir, gguf_path, models_dir, read_json
 
 # Measured on 2 cores with AVX-512 (see the README); other machines scale together.
@@ -113,7 +114,7 @@ def teacher_lines(settings, schema):
         written = phrasebook.path_of(name).exists()
         frames = f"schemas/phrases/{name}.yaml" if written else "frames composed from the schema"
         return f"phrasebook ({frames}; {why})", 0.0, []
-    config = utils.stage_config("generate", settings)["claude"]
+    config = stage_config("generate", settings)["claude"]
     if teacher == "manual":
         return (
             f"manual ({why})",
@@ -131,7 +132,7 @@ def teacher_lines(settings, schema):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     schema = cli_schema.load(settings["name"])
     teacher, usd, lines = teacher_lines(settings, schema)
     print(f"plan: {schema.cli}, {len(schema.subcommands)} subcommands, teacher {teacher}, seed {settings['seed']}")

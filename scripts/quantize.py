@@ -25,6 +25,7 @@ import schema as cli_schema
 import scores
 import utils
 from grammar import gbnf, json_schema
+from settings import parse_settings
 from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json, read_jsonl
 
 
@@ -136,7 +137,7 @@ def quantize(plain, out, quant):
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name, quant = settings["name"], settings["quant"]
     schema = cli_schema.load(name)
     source, fingerprint = plan(settings)

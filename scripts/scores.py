@@ -7,6 +7,7 @@ answers (`also`), the nearest one counts.
 
 import json
 import math
+import random
 
 from rows import answer_faults
 
@@ -130,6 +131,15 @@ def calibration_error(points, bins=15):
     """Expected calibration error of (confidence, right) points, in bins of equal mass (Naeini 2015, Nguyen 2015); None without points."""
     gaps = [b["n"] * abs(b["confidence"] - b["right"]) for b in reliability(points, bins)]
     return sum(gaps) / len(points) if points else None
+
+
+def honest_error(points, bins=15, trials=500):
+    """The calibration error that the same confidences would show on so few points if every one of them were exactly right: the mean
+    over `trials` draws of the truth. An error near it says nothing against the confidence. None without points."""
+    draw, total = random.Random(0), 0.0
+    for _ in range(trials if points else 0):
+        total += calibration_error([(p, draw.random() < p) for p, _ in points], bins)
+    return total / trials if points else None
 
 
 def brier(points):

@@ -1,4 +1,4 @@
-"""Stage 2, supervised fine-tuning: LoRA on the base model, loss on the answers only.
+"""Stage 2, supervised fine-tuning: LoRA on the base model or all of its weights (use_lora), loss on the answers only.
 
 Reads   training/data/<name>/train.jsonl, train_val.jsonl; training/configs/sft_config.yaml and the base model's own file
 Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.json, log.jsonl, stage.json; sft.partial/ while it runs
@@ -10,7 +10,8 @@ import finetune
 import prompt
 import schema as cli_schema
 import utils
-from utils import data_dir, display, fail, models_dir, need, read_jsonl, stage_config
+from settings import parse_settings, stage_config
+from utils import data_dir, display, fail, models_dir, need, read_jsonl
 
 
 def plan(settings):
@@ -43,12 +44,14 @@ def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, sha
     from datasets import Dataset
     from trl import SFTConfig
 
+    compute = base_model.fast_dtype()
+    finetune.freeze_embeddings(model, config["training"])
     trainer = finetune.sft_trainer()(
         model=model,
         args=SFTConfig(
-            **finetune.arguments(config, work, len(train_rows), seed, model.dtype),
+            **finetune.arguments(config, work, len(train_rows), seed, compute),
             max_length=config["data"]["max_seq_length"],
-            pad_to_multiple_of=finetune.padding(model.dtype),
+            pad_to_multiple_of=finetune.padding(compute),
             train_sampling_strategy="group_by_length",
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
@@ -63,7 +66,7 @@ def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, sha
 
 
 def main(argv):
-    settings = utils.parse_settings(argv)
+    settings = parse_settings(argv)
     name = settings["name"]
     schema = cli_schema.load(name)
     files = [need(data_dir(name) / f, "train-generate", name) for f in ("train.jsonl", "train_val.jsonl")]
@@ -78,7 +81,7 @@ def main(argv):
 
     finetune.quiet()
     finetune.check_reporting(config, "sft")
-    model, tokenizer = base_model.load(base)
+    model, tokenizer = base_model.load(base, dtype=finetune.weights_dtype(config["training"]))
     frame = prompt.frame(tokenizer, schema)
     longest = config["data"]["max_seq_length"]
     (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in rows)
@@ -91,7 +94,8 @@ def main(argv):
             name=name,
             base=f"{base} ({why})",
             device=base_model.device_name(),
-            dtype=str(model.dtype).removeprefix("torch."),
+            dtype=str(base_model.fast_dtype()).removeprefix("torch."),
+            trains="an adapter" if t.get("use_lora", True) else "all weights",
             rows=f"{len(train_rows)} + {len(val_rows)}",
             epochs=t["num_train_epochs"],
             rate=t["learning_rate"],

@@ -1,12 +1,9 @@
-"""What every stage needs: settings from `key=value` words, paths, JSON Lines files, fingerprints, and fail()."""
+"""What every stage needs: paths, YAML and JSON Lines files, progress, fingerprints, and fail()."""
 
-import difflib
 import errno
 import hashlib
 import json
-import math
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -15,26 +12,9 @@ SCHEMAS = ROOT / "schemas"
 CONFIGS = ROOT / "training" / "configs"
 ISOLATED = Path(sys.prefix) / "isolated"  # wheels that must not be imported by the rest: see requirements-isolated.txt
 VERSION = "0.1.0"  # of this code, as in CHANGELOG.md
+QUANT = "q4_k_m"  # the type of the GGUF where quant= says nothing
 FORMAT = 1  # of rows, prompt and answers: raising it makes every stage run again
 
-DEFAULTS = {
-    "name": None,
-    "num": 3000,
-    "quant": "q4_k_m",
-    "teacher": "auto",
-    "budget": 5.0,
-    "batch": "auto",
-    "base": "auto",
-    "seed": 0,
-    "test": None,
-    "out": None,
-    "context": None,
-    "text": None,
-    "format": "both",
-}
-TEACHERS = ("auto", "claude", "phrasebook", "manual")
-BATCHES = ("auto", "on", "off")
-FORMATS = ("both", "json", "human")
 MENDS = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
@@ -44,12 +24,6 @@ MENDS = {
     errno.ENOTDIR: "move the file that stands where a folder should be",
     errno.EEXIST: "move the file that stands where a folder should be",
 }
-STAGE_CONFIGS = ("generate", "sft", "dpo")
-# The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
-QUANTS = (
-    "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q2_k_s q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k "
-    "iq1_s iq1_m iq2_xxs iq2_xs iq2_s iq2_m iq3_xxs iq3_xs iq3_s iq3_m iq4_nl iq4_xs tq1_0 tq2_0 mxfp4_moe nvfp4"
-).split()
 
 
 def fail(message):
@@ -82,147 +56,6 @@ def display(path):
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-# ---------------------------------------------------------------------------------------------------- settings
-def config_keys():
-    """Every `stage.section.key` that the configuration files know, with its default value."""
-    keys = {}
-    for stage in STAGE_CONFIGS:
-        for section, values in load_yaml(CONFIGS / f"{stage}_config.yaml").items():
-            for key, value in values.items():
-                keys[f"{stage}.{section}.{key}"] = value
-    return keys
-
-
-def load_yaml(path):
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        fail(f"no {display(path)}")
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        fail(f"{display(path)}: not valid YAML: {' '.join(str(e).split())}")
-
-
-def parse_settings(words, needs_name=True, needs_schema=True, bare=None):
-    """`key=value` words to a dict with all of DEFAULTS; keys of config files stay under their full name.
-
-    bare: the key that takes words without `=` (only `ask` has one). Exits with one line on an unknown key or a bad value.
-    """
-    given, loose = {}, []
-    known = None
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or (bare and not re.fullmatch(r"[a-z_][\w.]*", key)):
-            if not bare:
-                hint = "settings are key=value, such as name=gh"
-                fail(f"'{word}' is not a setting; {hint}")
-            loose.append(word)
-            continue
-        if key not in DEFAULTS:
-            known = known or config_keys()
-            if key not in known:
-                if bare and " " in word:
-                    loose.append(word)
-                    continue
-                near = difflib.get_close_matches(key, [*DEFAULTS, *known], 1)
-                hint = f"did you mean {near[0]}=?" if near else "known: " + " ".join(f"{k}=" for k in DEFAULTS)
-                fail(f"unknown setting '{key}='; {hint}")
-            value = typed(key, value, known[key])
-        if key in given:
-            fail(f"{key}= is given twice")
-        given[key] = value
-    if loose:
-        if bare in given:
-            fail(f"{bare}= and a bare request are both given; leave one out")
-        given[bare] = " ".join(loose)
-    settings = {**DEFAULTS, **given}
-    for key in ("num", "seed"):
-        settings[key] = whole(key, settings[key], 50 if key == "num" else 0)
-    settings["quant"] = settings["quant"].lower()
-    choice("quant", settings["quant"], QUANTS)
-    choice("teacher", settings["teacher"], TEACHERS)
-    choice("batch", settings["batch"], BATCHES)
-    choice("format", settings["format"], FORMATS)
-    settings["budget"] = dollars(settings["budget"])
-    if needs_name or settings["name"] is not None:
-        check_name(settings["name"], needs_schema)
-    return settings
-
-
-def choice(key, value, allowed):
-    if value not in allowed:
-        near = difflib.get_close_matches(value, allowed, 1)
-        fail(
-            f"{key}={value} is not known{'; did you mean ' + near[0] + '?' if near else ''}; one of: {' '.join(allowed)}"
-        )
-
-
-def whole(key, value, least):
-    try:
-        number = int(value)
-    except ValueError:
-        fail(f"{key}={value} is not a whole number")
-    if not least <= number <= 1_000_000:
-        fail(f"{key}={value} is out of range; at least {least}, at most 1000000")
-    return number
-
-
-def dollars(value):
-    try:
-        number = float(str(value).removeprefix("$"))
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < 1e6:
-        fail(f"budget={value} is no amount of dollars, such as budget=5")
-    return number
-
-
-def typed(key, value, like):
-    """Read `value` as the type of the configuration's own value; YAML syntax, so lists work: `[a, b]`."""
-    import yaml
-
-    try:
-        read = yaml.safe_load(value)
-        if isinstance(like, float) and not isinstance(read, bool):
-            number = float(read)  # YAML reads 1e-3 as a string
-            if not math.isfinite(number):
-                raise ValueError
-            return number
-        if like is not None and type(read) is not type(like):
-            raise ValueError
-        return read
-    except (ValueError, TypeError, yaml.YAMLError):
-        fail(f"{key}={value} should be a {type(like).__name__}, such as {like}")
-
-
-def check_name(name, needs_schema=True):
-    have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml"))]
-    if not name:
-        fail(f"name= is missing; say name={have[0] if have else 'mycli'} (schemas: {' '.join(have) or 'none yet'})")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        fail(f"name={name} is not a name; use small letters, digits, '-' and '_' (schemas: {' '.join(have)})")
-    if needs_schema and name not in have:
-        near = difflib.get_close_matches(name, have, 1)
-        mend = f"did you mean name={near[0]}?" if near else f"write that file, or use one of: {' '.join(have)}"
-        fail(f"no schemas/{name}.yaml; {mend}")
-
-
-def stage_config(stage, settings, base=""):
-    """<stage>_config.yaml; over it the base model's own file where there is one; over that the command line."""
-    config = load_yaml(CONFIGS / f"{stage}_config.yaml")
-    base = base.partition("+")[0]  # what is merged into a model changes nothing here
-    own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
-    overlay = (load_yaml(own) or {}).get(stage) or {} if own.exists() else {}
-    for section, values in overlay.items():
-        config.setdefault(section, {}).update(values or {})
-    for key, value in settings.items():
-        if key.startswith(f"{stage}."):
-            _, section, name = key.split(".", 2)
-            config[section][name] = value
-    return config
-
-
 # ------------------------------------------------------------------------------------------------------- paths
 def data_dir(name):
     return ROOT / "training" / "data" / name
@@ -237,9 +70,7 @@ def gguf_path(name, quant):
 
 
 def need_gguf(name, quant):
-    return need(
-        gguf_path(name, quant), "train-quantize", name if quant == DEFAULTS["quant"] else f"{name} quant={quant}"
-    )
+    return need(gguf_path(name, quant), "train-quantize", name if quant == QUANT else f"{name} quant={quant}")
 
 
 def need(path, recipe, name):
@@ -250,6 +81,17 @@ def need(path, recipe, name):
 
 
 # ------------------------------------------------------------------------------------------------------- files
+def load_yaml(path):
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fail(f"no {display(path)}")
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        fail(f"{display(path)}: not valid YAML: {' '.join(str(e).split())}")
+
+
 def read_jsonl(path):
     """All objects of a JSON Lines file; a line that is none ends the program with its number."""
     return [row for _, row in numbered_jsonl(path)]

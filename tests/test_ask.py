@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import ask
 import pytest
 import schema as cli_schema
-import utils
 from conftest import ROOT
 from interpreter import Interpreter
 from rows import answer_faults
 from rows import command as command_answer
+from settings import parse_settings
 
 LAB, _ = cli_schema.from_raw(
     {
@@ -47,7 +47,7 @@ def line(schema, command, subcommand, args=None, flags=()):
 
 
 def text_of(*words):
-    return utils.parse_settings(["name=notes", *words], needs_schema=False, bare="text")["text"]
+    return parse_settings(["name=notes", *words], needs_schema=False, bare="text")["text"]
 
 
 @pytest.fixture

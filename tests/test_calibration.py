@@ -66,6 +66,15 @@ def test_calibration_error_by_hand():
     assert scores.brier([]) is None
 
 
+def test_on_few_answers_an_honest_confidence_has_an_error_too():
+    few = [(raw, right) for _, raw, right in answers("command", 120, lambda raw: raw)]
+    many = [(raw, right) for _, raw, right in answers("command", 6000, lambda raw: raw)]
+    assert scores.honest_error(few) == pytest.approx(scores.calibration_error(few), abs=0.04)
+    assert scores.honest_error(many, trials=20) < 0.03 < 0.06 < scores.honest_error(few)
+    assert scores.honest_error([(1.0, False)] * 30) == 0  # what is certain leaves nothing to chance
+    assert scores.honest_error([]) is None
+
+
 def test_a_paired_difference_and_its_interval():
     a, b = [True] * 50 + [False] * 50, [True] * 60 + [False] * 40
     difference, low, high = scores.paired_difference(a, b)

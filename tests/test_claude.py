@@ -15,8 +15,9 @@ import schema as cli_schema
 import utils
 from claude import bill, cells, direct
 from claude.byhand import ByHand
-from claude.exchange import Exchange, expected, worst
+from claude.exchange import Exchange
 from claude.replies import Collector, examples, read_answer, row_of
+from claude.requests import expected, worst
 from conftest import ROOT, Project
 from fake_claude import KEY, Author, FakeClaude
 from hypothesis import given
@@ -375,7 +376,7 @@ def test_what_was_sent_before_a_kill_counts_as_lost(exchange):
 def test_an_open_batch_is_found_again_by_its_id(exchange):
     with FakeClaude(texts=["ok"] * 6) as server:
         e = exchange(server, "on")
-        e.take = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # killed before the results are read
+        e.batches.take = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # killed before the results are read
         with pytest.raises(KeyboardInterrupt):
             run(e, list("abcdef"))
         e.journal.file.close()
@@ -395,7 +396,7 @@ def test_a_batch_whose_id_never_arrived_is_found(exchange):
 def test_killed_between_handing_in_and_hearing_the_id(exchange):
     with FakeClaude(texts=["ok"] * 9) as server:
         e = exchange(server, "on")
-        e.hand_in(
+        e.batches.hand_in(
             sent := {"kind": "sent", "ids": ["a", "b"], "run": "abc123", "at": time.time()},
             [request("a"), request("b")],
         )
@@ -505,6 +506,7 @@ def check_complete(project, schema, num):
     assert len(utils.read_jsonl(project.data(schema.cli) / "train_val.jsonl")) == num // 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["off", *(pytest.param(b, marks=pytest.mark.slow) for b in ("on", "auto"))])
 def test_claude_fills_every_quota(project, author, batch):
     with FakeClaude(author) as server:

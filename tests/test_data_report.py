@@ -421,6 +421,7 @@ def test_a_report_that_is_missing_is_made_again(copied, made, name):
     assert len(out(copied).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_rows_that_were_edited_get_a_new_report(copied):
     with open(copied.data() / "train.jsonl", "a") as f:
         f.write(json.dumps(row("erase the seventh, I mean note 7", command("delete", number=7))) + "\n")
@@ -457,6 +458,7 @@ def test_a_validation_row_that_is_moved_to_the_other_side_takes_its_frame_along(
     )
 
 
+@pytest.mark.slow
 def test_near_duplicates_by_hand_are_refused_each_time(project):
     project.data().mkdir(parents=True)
     utils.write_jsonl(project.data() / "train.jsonl", TWINS)
@@ -470,6 +472,7 @@ def test_near_duplicates_by_hand_are_refused_each_time(project):
     assert not (project.data() / "report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 @pytest.mark.parametrize("name", ["report.html", "report.json"])
 def test_after_a_full_disk_the_same_command_makes_the_report(copied, made, name):

@@ -147,6 +147,7 @@ def test_nothing_is_written_outside_of_the_data_folder(made):
     assert [p.name for p in (made.root / "training" / "data").iterdir()] == ["notes"]
 
 
+@pytest.mark.slow
 def test_rows_are_the_same_in_every_process(project, monkeypatch):
     """Text hashes differ from process to process; a run that continues must not notice."""
     seen = []
@@ -165,6 +166,7 @@ def test_data_that_is_up_to_date_is_left_alone(project, made):
     assert contents(project.data()) == before
 
 
+@pytest.mark.slow
 def test_other_settings_make_it_again(project, made):
     before = take(project, made)
     out = run(project, "name=notes", "num=80", "seed=5")
@@ -175,6 +177,7 @@ def test_other_settings_make_it_again(project, made):
     assert set(contents(project.data())) == FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["notes.yaml", "lexicon/wording.yaml"])
 def test_a_changed_input_makes_it_again(project, made, name):
     take(project, made)
@@ -184,6 +187,7 @@ def test_a_changed_input_makes_it_again(project, made, name):
     assert run(project, *WORDS) == UP_TO_DATE
 
 
+@pytest.mark.slow
 def test_a_new_phrasebook_makes_it_again(project, made):
     take(project, made)
     frames = "".join(f"    ({word}|{word} up) {{number}} [*]\n" for word in "open show print recite peek scan".split())
@@ -206,6 +210,7 @@ def test_force_makes_the_same_data_again(project, made):
     assert contents(project.data()) == before
 
 
+@pytest.mark.slow
 def test_force_throws_progress_away(project, halfway):
     project.data().mkdir(parents=True)
     progress_of(project).write_bytes(halfway)
@@ -215,6 +220,7 @@ def test_force_throws_progress_away(project, halfway):
 
 
 # ------------------------------------------------------------------------------------------------------------ kills
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_files(project, whole):
     rng = random.Random(time.time_ns())
     for _ in range(4):
@@ -240,6 +246,7 @@ def test_a_kill_before_the_first_row_leaves_nothing_behind_that_disturbs(project
     assert contents(project.data())["train.jsonl"] == contents(made.data())["train.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_half_written_last_line_is_dropped(project, halfway, whole):
     project.data().mkdir(parents=True)
     progress_of(project).write_bytes(halfway[:-25])
@@ -256,6 +263,7 @@ def test_a_half_written_first_line_starts_afresh(project, halfway, made):
     assert contents(project.data())["train.jsonl"] == contents(made.data())["train.jsonl"]
 
 
+@pytest.mark.slow
 def test_progress_of_other_settings_starts_afresh(project, halfway, made):
     project.data().mkdir(parents=True)
     progress_of(project).write_bytes(halfway)
@@ -492,6 +500,7 @@ def test_a_full_disk_while_rows_are_drawn_is_one_line_and_older_data_stays(proje
     assert contents(project.data()) == before
 
 
+@pytest.mark.slow
 @needs_full
 @pytest.mark.parametrize(
     ("name", "with_older"),

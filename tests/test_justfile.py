@@ -7,8 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-import utils
 from conftest import ROOT
+from settings import DEFAULTS, config_keys
 
 JUST = shutil.which("just")
 RECIPES = set(
@@ -174,7 +174,7 @@ def test_every_call_in_a_document_names_a_real_recipe_and_known_settings(path):
     assert calls
     assert [name for name, _ in calls if name not in RECIPES] == []
     keys = [word.partition("=")[0] for _, words in calls for word in words if re.match(r"[\w.]+=", word)]
-    assert [key for key in keys if key not in {*utils.DEFAULTS, *utils.config_keys()}] == []
+    assert [key for key in keys if key not in {*DEFAULTS, *config_keys()}] == []
 
 
 def test_the_readme_shows_the_way_from_nothing_to_an_answer():
@@ -187,11 +187,11 @@ def test_every_stage_setting_in_the_readme_is_a_key_of_the_configuration():
     code = " ".join(code_of((ROOT / "README.md").read_text(encoding="utf-8")))
     keys = re.findall(r"\b((?:sft|dpo)\.[a-z_]+\.[a-z_]+)=", code)
     assert keys
-    assert [key for key in keys if key not in utils.config_keys()] == []
+    assert [key for key in keys if key not in config_keys()] == []
 
 
 def test_the_table_of_settings_in_the_readme_is_whole():
     table = re.findall(
         r"^\| ((?:`\w+`(?:, )?)+) \|.*\|.*\|$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M
     )
-    assert {key for cell in table for key in re.findall(r"\w+", cell)} == set(utils.DEFAULTS)
+    assert {key for cell in table for key in re.findall(r"\w+", cell)} == set(DEFAULTS)

@@ -7,10 +7,10 @@ import sys
 import phrasebook
 import pytest
 import schema as cli_schema
-import utils
 from claude import book
 from conftest import ROOT
 from fake_claude import KEY, FakeClaude
+from settings import parse_settings
 
 NOTES, GH = cli_schema.load("notes"), cli_schema.load("gh")
 
@@ -220,5 +220,5 @@ def test_without_a_key(project):
 def test_the_estimate_for_gh_keeps_what_was_promised():
     import phrases
 
-    settings = utils.parse_settings(["name=gh"])
+    settings = parse_settings(["name=gh"])
     assert phrases.estimate(settings, GH) < 0.60

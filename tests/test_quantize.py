@@ -17,7 +17,8 @@ import utils
 from conftest import Project
 from grammar import gbnf, json_schema
 from interpreter import contract
-from utils import QUANTS, read_json, write_json
+from settings import QUANTS, parse_settings
+from utils import read_json, write_json
 
 F16 = "clitron-notes-f16.gguf"
 
@@ -53,7 +54,7 @@ def test_unknown_type_is_one_line_with_the_list(project):
 
 
 def test_type_is_read_in_any_case():
-    assert utils.parse_settings(["name=notes", "quant=Q8_0"])["quant"] == "q8_0"
+    assert parse_settings(["name=notes", "quant=Q8_0"])["quant"] == "q8_0"
 
 
 def test_type_that_llama_cpp_refuses_is_one_line(trained, tmp_path, capsys):
@@ -127,7 +128,10 @@ def test_without_an_sft_model(project):
 def test_contract_of_the_file(trained, tiny_base):
     found = contract(trained.models() / F16)
     schema = cli_schema.load("notes")
-    curves = json.loads(found.pop("calibration"))
+    curves, headline = json.loads(found.pop("calibration")), json.loads(found.pop("scores"))
+    gate = read_json(trained.models() / "clitron-notes-f16.json")["parity"]
+    share = {k: headline["exact_match"][k] for k in ("hits", "n")}
+    assert (headline["rows"], share) == ("validation", {"hits": gate["right"], "n": gate["rows"]})
     assert found == {
         "format": utils.FORMAT,
         "name": "notes",

@@ -4,8 +4,10 @@ import json
 import sys
 
 import pytest
+import settings
 import utils
 import yaml
+from settings import QUANTS, config_keys, parse_settings, stage_config
 
 SPEC_LORA = {
     "lora_r": 16,
@@ -22,7 +24,7 @@ def two_schemas(tmp_path, monkeypatch):
     """Schemas `gh` and `notes`, whatever the project holds, and a script name for fail()."""
     for name in ("gh", "notes"):
         (tmp_path / f"{name}.yaml").write_text("")
-    monkeypatch.setattr(utils, "SCHEMAS", tmp_path)
+    monkeypatch.setattr(settings, "SCHEMAS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["somewhere/tool.py"])
 
 
@@ -41,7 +43,7 @@ def refused(capsys):
 
 
 def parse(*words, **kwargs):
-    return utils.parse_settings(list(words), **kwargs)
+    return parse_settings(list(words), **kwargs)
 
 
 # ------------------------------------------------------------------------------------------------------------ settings
@@ -100,8 +102,8 @@ def test_the_order_of_the_words_does_not_matter():
         ("budget=-1", "budget=-1 is no amount of dollars, such as budget=5"),
         ("budget=nan", "budget=nan is no amount of dollars, such as budget=5"),
         ("batch=yes", "batch=yes is not known; one of: auto on off"),
-        ("quant=q4km", f"quant=q4km is not known; did you mean q4_k_m?; one of: {' '.join(utils.QUANTS)}"),
-        ("quant=", f"quant= is not known; one of: {' '.join(utils.QUANTS)}"),
+        ("quant=q4km", f"quant=q4km is not known; did you mean q4_k_m?; one of: {' '.join(QUANTS)}"),
+        ("quant=", f"quant= is not known; one of: {' '.join(QUANTS)}"),
         (
             "teacher=phrasebok",
             "teacher=phrasebok is not known; did you mean phrasebook?; one of: auto claude phrasebook manual",
@@ -125,15 +127,15 @@ def test_a_setting_given_twice_is_one_line_even_with_the_same_value(refused):
     assert refused(parse, f"{key}=1", "name=gh", f"{key}=2") == f"{key}= is given twice"
 
 
-@pytest.mark.parametrize("quant", utils.QUANTS)
+@pytest.mark.parametrize("quant", QUANTS)
 def test_every_type_of_the_list_is_accepted_in_both_cases(quant):
     assert parse("name=gh", f"quant={quant}")["quant"] == quant
     assert parse("name=gh", f"quant={quant.upper()}")["quant"] == quant
 
 
 def test_the_list_of_types_has_no_type_twice():
-    assert len(set(utils.QUANTS)) == len(utils.QUANTS) == 36
-    assert {"f16", "q8_0", "q4_0", "q4_k_m", "q5_k_m"} <= set(utils.QUANTS)
+    assert len(set(QUANTS)) == len(QUANTS) == 36
+    assert {"f16", "q8_0", "q4_0", "q4_k_m", "q5_k_m"} <= set(QUANTS)
 
 
 # ----------------------------------------------------------------------------------------------------------- the name
@@ -186,8 +188,8 @@ def test_a_name_is_checked_where_none_is_needed(refused):
 # ------------------------------------------------------------------------------------------------------- bare requests
 def test_bare_words_become_the_request_in_their_order():
     words = ["merge", "name=gh", "this pr", "seed=1", "if a=b holds"]
-    settings = parse(*words, bare="text")
-    assert (settings["text"], settings["name"], settings["seed"]) == ("merge this pr if a=b holds", "gh", 1)
+    given = parse(*words, bare="text")
+    assert (given["text"], given["name"], given["seed"]) == ("merge this pr if a=b holds", "gh", 1)
 
 
 def test_a_request_given_twice_is_one_line(refused):
@@ -288,20 +290,20 @@ def test_dpo_config_has_the_values_of_the_spec():
 def test_every_key_of_a_configuration_file_can_be_set_with_its_stage_in_front(stage):
     config = utils.load_yaml(utils.CONFIGS / f"{stage}_config.yaml")
     wanted = {f"{stage}.{section}.{key}": v for section, values in config.items() for key, v in values.items()}
-    assert {k: v for k, v in utils.config_keys().items() if k.startswith(f"{stage}.")} == wanted
+    assert {k: v for k, v in config_keys().items() if k.startswith(f"{stage}.")} == wanted
     words = [f"{k}={yaml.safe_dump(v, default_flow_style=True).partition(chr(10))[0]}" for k, v in wanted.items()]
     assert {k: v for k, v in parse("name=gh", *words).items() if k in wanted} == wanted
 
 
 def test_the_command_line_lies_over_the_base_and_the_base_over_the_file():
-    plain = utils.stage_config("sft", parse("name=gh"), "owner/unheard-of")
+    plain = stage_config("sft", parse("name=gh"), "owner/unheard-of")
     assert plain == utils.load_yaml(utils.CONFIGS / "sft_config.yaml")
     own = utils.load_yaml(utils.CONFIGS / "smollm2-135m-instruct.yaml")["sft"]
-    bundled = utils.stage_config("sft", parse("name=gh"), BUNDLED)
+    bundled = stage_config("sft", parse("name=gh"), BUNDLED)
     assert bundled["training"] == {**plain["training"], **own["training"]} != plain["training"]
     assert (bundled["data"], bundled["model"]) == ({**plain["data"], **own["data"]}, plain["model"])
-    settings = parse("name=gh", "sft.training.learning_rate=1e-2", "dpo.training.learning_rate=1e-1")
-    given = utils.stage_config("sft", settings, BUNDLED)
+    given = parse("name=gh", "sft.training.learning_rate=1e-2", "dpo.training.learning_rate=1e-1")
+    given = stage_config("sft", given, BUNDLED)
     assert given["training"] == {**bundled["training"], "learning_rate": 0.01}
     assert (given["data"], given["model"], given["logging"]) == (
         plain["data"] | own["data"],
@@ -311,8 +313,8 @@ def test_the_command_line_lies_over_the_base_and_the_base_over_the_file():
 
 
 def test_each_stage_takes_only_its_own_part():
-    settings = parse("name=gh", "sft.training.num_train_epochs=9", "dpo.model.max_pairs=20")
-    dpo = utils.stage_config("dpo", settings, "owner/unheard-of")
+    given = parse("name=gh", "sft.training.num_train_epochs=9", "dpo.model.max_pairs=20")
+    dpo = stage_config("dpo", given, "owner/unheard-of")
     assert (dpo["training"]["num_train_epochs"], dpo["model"]) == (
         1,
         {"max_pairs": 20, "prompts_per_pair": 2, "samples": 2, "min_pairs": 16},
@@ -321,23 +323,23 @@ def test_each_stage_takes_only_its_own_part():
 
 @pytest.mark.parametrize("base", ["Owner/My_Model.v2", "owner/my-model-v2", "/owner/my model v2/"])
 def test_the_file_of_a_base_is_found_by_its_name_in_small_letters(tmp_path, monkeypatch, base):
-    monkeypatch.setattr(utils, "CONFIGS", tmp_path)
+    monkeypatch.setattr(settings, "CONFIGS", tmp_path)
     (tmp_path / "sft_config.yaml").write_text("training: {rate: 1, epochs: 3}\n")
     (tmp_path / "owner-my-model-v2.yaml").write_text("sft: {training: {rate: 2}, extra: {key: 4}}\ndpo: {}\n")
-    assert utils.stage_config("sft", {"name": "gh"}, base) == {
+    assert stage_config("sft", {"name": "gh"}, base) == {
         "training": {"rate": 2, "epochs": 3},
         "extra": {"key": 4},
     }
-    assert utils.stage_config("sft", {"sft.training.rate": 5}, base)["training"] == {"rate": 5, "epochs": 3}
-    assert utils.stage_config("sft", {}, "owner/my-model") == {"training": {"rate": 1, "epochs": 3}}
+    assert stage_config("sft", {"sft.training.rate": 5}, base)["training"] == {"rate": 5, "epochs": 3}
+    assert stage_config("sft", {}, "owner/my-model") == {"training": {"rate": 1, "epochs": 3}}
 
 
 @pytest.mark.parametrize("text", ["", "# all of it is commented out\n", "sft:\n", "sft:\n  training:\n"])
 def test_a_file_of_a_base_that_says_nothing_changes_nothing(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(utils, "CONFIGS", tmp_path)
+    monkeypatch.setattr(settings, "CONFIGS", tmp_path)
     (tmp_path / "sft_config.yaml").write_text("training: {rate: 1}\n")
     (tmp_path / "mine.yaml").write_text(text)
-    assert utils.stage_config("sft", {}, "mine") == {"training": {"rate": 1}}
+    assert stage_config("sft", {}, "mine") == {"training": {"rate": 1}}
 
 
 def test_a_broken_or_missing_configuration_file_is_one_line(refused, tmp_path):

@@ -15,6 +15,7 @@ import torch
 import utils
 from conftest import ROOT
 from safetensors.torch import load_file
+from settings import parse_settings, stage_config
 from tiny import NOTES, command, question, row
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from utils import read_json, read_jsonl, write_jsonl
@@ -66,7 +67,7 @@ def response_trainer(base, folder, rows, use_lora, batch=8, shared=True):
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    settings = utils.parse_settings(
+    settings = parse_settings(
         [
             "name=notes",
             f"sft.training.use_lora={str(use_lora).lower()}",
@@ -74,7 +75,7 @@ def response_trainer(base, folder, rows, use_lora, batch=8, shared=True):
             f"sft.training.per_device_train_batch_size={batch}",
         ]
     )
-    config = utils.stage_config("sft", settings, "tiny")
+    config = stage_config("sft", settings, "tiny")
     frame = prompt.frame(tokenizer, NOTES)
     encoded, left_out = sft.encode_rows(rows, tokenizer, frame, 2048)
     assert left_out == 0
@@ -244,7 +245,7 @@ def test_header_and_summary_are_said(trained):
         lines[0],
     )
     assert re.fullmatch(
-        r"sft: 54 rows in \d+\.\d min \(\d+ tokens/s\), validation loss \d+\.\d{4}, in training/models/notes/sft; "
+        r"sft: 54 rows in \d+\.\d min \(\d+ tokens/s\), validation loss \d+\.\d{4} -> \d+\.\d{4}, in training/models/notes/sft; "
         r"next: just train-generate-preferences name=notes",
         lines[1],
     )
@@ -260,12 +261,12 @@ def test_second_run_has_nothing_to_do(trained):
 def test_other_settings_are_another_run(trained, monkeypatch):
     monkeypatch.setattr(utils, "ROOT", trained.root)
     folder = trained.models() / "sft"
-    assert utils.is_current(folder, sft.plan(utils.parse_settings(trained.words))[3])
+    assert utils.is_current(folder, sft.plan(parse_settings(trained.words))[3])
     for word in ("seed=1", "sft.training.learning_rate=1e-3", "sft.data.max_seq_length=100"):
-        changed = sft.plan(utils.parse_settings([*trained.words, word]))[3]
+        changed = sft.plan(parse_settings([*trained.words, word]))[3]
         assert not utils.is_current(folder, changed), word
     for word in ("dpo.training.beta=0.5", "out=x.jsonl"):
-        same = sft.plan(utils.parse_settings([*trained.words, word]))[3]
+        same = sft.plan(parse_settings([*trained.words, word]))[3]
         assert utils.is_current(folder, same), word
 
 

@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import utils
 from lexicon import Lexicon
+from settings import stage_config
 from split_check import vectors
 from teacher import VALIDATION
 
 from . import bill, cells
 from .byhand import ByHand
-from .exchange import Exchange, expected, request
+from .exchange import Exchange
 from .replies import Collector
+from .requests import expected, request
 
 FRUITLESS = 2  # rounds in a row without a single new row, after which the rest is given up
 KNOWN = 15  # instructions that a later round is shown, so that it does not write them again
@@ -38,7 +40,7 @@ def put_aside(name, but=None):
 def begin(settings, schema, teacher, client, force=False):
     """A Direct with all earlier replies taken, for rows of `teacher`: claude (client is the SDK's) or manual (client is None)."""
     name, folder = settings["name"], utils.data_dir(settings["name"])
-    config = utils.stage_config("generate", settings)["claude"]
+    config = stage_config("generate", settings)["claude"]
     path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
     put_aside(name, but=teacher)
     if force:
@@ -56,7 +58,7 @@ def begin(settings, schema, teacher, client, force=False):
 
 def estimate(settings, schema):
     """(dollars, requests, dollars spent before, rows missing) for the rows that Claude would write; nothing is sent or written."""
-    folder, config = utils.data_dir(settings["name"]), utils.stage_config("generate", settings)["claude"]
+    folder, config = utils.data_dir(settings["name"]), stage_config("generate", settings)["claude"]
     paths = [folder / "train_progress.jsonl", folder / "claude.jsonl"]
     path = next((p for p in paths if utils.Progress.holds(p, mark("claude", settings["name"]))), None)
     journal = SimpleNamespace(records=utils.read_jsonl(path)[1:] if path else [], path=path)

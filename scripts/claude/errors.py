@@ -1,6 +1,11 @@
 """What the API's errors mean: which pass, which end the program, how long to wait, and how to say them in one line."""
 
 OFFLINE = "teacher=phrasebook needs no key and no network"
+ATTEMPTS = 5  # of one request
+
+
+class Stop(Exception):
+    """The API said something that no repetition mends; the message is the line for the user."""
 
 
 def fatal(error, model):

@@ -6,8 +6,8 @@ import rows
 import scores
 
 from . import bill, cells
-from .exchange import request
 from .replies import flat, parsed, read_answer
+from .requests import request
 
 SIZE = 20  # requests a reply
 ANSWER_TOKENS = 30

@@ -116,7 +116,10 @@ def evaluation(e):
     perplexity = f" Perplexity of the expected answers {e['perplexity']:.3f}." if e.get("perplexity") else ""
     calibration = ""
     if belief["n"]:
-        text = "Calibration error {error:.3f}, Brier {brier:.3f}, {n} commands; 15 bins of equal mass."
+        text = (
+            "Calibration error {error:.3f} over {n} commands in 15 bins of equal mass; chance alone would give {honest_error:.3f} "
+            "if every confidence were right. Brier {brier:.3f}."
+        )
         calibration = text.format(**belief)
     worst = e["mistakes"][:30]
     return f"""<h2>{escape(e["title"])}</h2>

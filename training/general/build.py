@@ -23,6 +23,7 @@ import schema as cli_schema
 import sft
 import utils
 from lexicon import Lexicon
+from settings import stage_config
 from teacher import Teacher
 
 HERE = Path(__file__).resolve().parent
@@ -60,7 +61,7 @@ def main(argv):
     given = dict(word.split("=", 1) for word in argv)
     rows, seed = int(given.get("rows", 240)), int(given.get("seed", 0))
     finetune.quiet()
-    config = utils.stage_config("sft", {"base": "bundled"}, base_model.BUNDLED)
+    config = stage_config("sft", {"base": "bundled"}, base_model.BUNDLED)
     config["training"]["num_train_epochs"] = 1
     longest = config["data"]["max_seq_length"]
     model, tokenizer = base_model.load(base_model.BUNDLED)
