@@ -2,7 +2,7 @@
 
 import re
 
-from phrasebook import leaves, parse_text
+from notation import leaves, parse_text
 from rows import spell
 from utils import SCHEMAS, load_yaml
 

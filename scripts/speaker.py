@@ -7,6 +7,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
+import notation
 import phrasebook
 
 NUMBERED = re.compile(r"(number|nr\.?|no\.|#) ?$")  # before a number: "nr 12", never "nr number 12"
@@ -36,7 +37,7 @@ class Speaker:
     def can_say(self, frame, schema):
         """The optional arguments and the flags ("+web") that a frame can say, by itself or through its options."""
         sub = schema.by_label[frame.label]
-        found, used = set(), phrasebook.names(frame.node, "option")
+        found, used = set(), notation.names(frame.node, "option")
         lists = [k for k in self.option_lists(sub, Said(flags=set(frame.flags)), frame.says) if "*" in used]
         lists += [self.list_of(sub, name) for name in used - {"*"}]
         for part in (frame, *(p for key in lists for p in self.book.options[key])):
@@ -53,7 +54,7 @@ class Speaker:
         """
         said = Said(args={}, flags=set(frame.flags))
         self.take_effects(said, frame, sub)
-        nodes = list(phrasebook.leaves(frame.node, rng))
+        nodes = list(notation.leaves(frame.node, rng))
         slots = {n.value for n in nodes if n.kind == "slot"}
         texts = []
         for n in nodes:
@@ -132,11 +133,11 @@ class Speaker:
         chosen = self.least(("phrase", key), [p.id for p in free], rng, jitter)
         phrase = next(p for p in free if p.id == chosen)
         self.take_effects(said, phrase, sub)
-        slots |= phrasebook.names(phrase.node, "slot")
+        slots |= notation.names(phrase.node, "slot")
         said.used += [(("option", sub.label), key), (("phrase", key), phrase.id)]
-        nodes = list(phrasebook.leaves(phrase.node, rng))
+        nodes = list(notation.leaves(phrase.node, rng))
         first = nodes[0].value if nodes and nodes[0].kind == "text" else ""
-        return [phrasebook.Node("text", "" if first.startswith(",") else " "), *nodes, phrasebook.Node("text", " ")]
+        return [notation.Node("text", "" if first.startswith(",") else " "), *nodes, notation.Node("text", " ")]
 
     def add_slot(self, said, name, sub, rest, rng, jitter):
         """Draw a value, write it as people do, record its meaning. rest: the text behind it. False when it cannot be written."""
@@ -150,9 +151,7 @@ class Speaker:
             value = self.least(("value", sub.label, name), list(arg.values), rng, jitter)
             said.used.append((("value", sub.label, name), value))
             words = given.get(value) if isinstance(given, dict) else None
-            text = (
-                "".join(n.value for n in phrasebook.leaves(words, rng)) if words else self.lexicon.say_enum(value, rng)
-            )
+            text = "".join(n.value for n in notation.leaves(words, rng)) if words else self.lexicon.say_enum(value, rng)
         elif arg.type == "boolean":
             value = rng.random() < 0.5
             text = str(value).lower()
@@ -209,7 +208,7 @@ class Speaker:
 
 def shortness(frame):
     """How often a frame is drawn: people are brief, so one of four words comes four times as often as one of ten."""
-    nodes = list(phrasebook.leaves(frame.node, random.Random(frame.id)))
+    nodes = list(notation.leaves(frame.node, random.Random(frame.id)))
     words = sum(len(n.value.split()) if n.kind == "text" else n.kind == "slot" for n in nodes)
     return min(4.0, max(0.5, (10 / max(words, 1)) ** 1.5))
 

@@ -2,10 +2,12 @@
 
 import random
 
+import notation
 import phrasebook
 import pytest
 import schema as cli_schema
-from phrasebook import Fault, Node, parse_line, parse_text
+from notation import Fault, Node, parse_text
+from phrasebook import parse_line
 from rows import CATEGORIES
 from utils import ROOT
 
@@ -67,7 +69,7 @@ def said(text, shared=None):
     """Every sentence that a text stands for; a slot is written {so} and an option [so]."""
     node = parse_text(text, shared or {})
     marks = {"text": "{}", "slot": "{{{}}}", "option": "[{}]"}
-    draws = (phrasebook.leaves(node, random.Random(seed)) for seed in range(200))
+    draws = (notation.leaves(node, random.Random(seed)) for seed in range(200))
     return {"".join(marks[n.kind].format(n.value) for n in leaves) for leaves in draws}
 
 
@@ -122,7 +124,7 @@ def test_shared_words_may_use_the_ones_above_them(tmp_path):
     )
     assert found == []
     node = book.frames["sweep"][0].node
-    texts = {"".join(n.value for n in phrasebook.leaves(node, random.Random(s))) for s in range(100)}
+    texts = {"".join(n.value for n in notation.leaves(node, random.Random(s))) for s in range(100)}
     assert texts == {"x now", "a c now", "b c now"}
 
 
@@ -152,20 +154,20 @@ def test_a_text_that_cannot_be_read_says_why(text, message):
 
 def test_names_are_all_slots_and_options_and_sure_are_those_of_every_choice():
     node = parse_text("{a} ({b} {c}|{b} [x]|(|{c}) {b}) [*]", {})
-    assert phrasebook.names(node, "slot") == {"a", "b", "c"}
-    assert phrasebook.names(node, "slot", sure=True) == {"a", "b"}
-    assert phrasebook.names(node, "option") == {"x", "*"}
-    assert phrasebook.names(node, "option", sure=True) == {"*"}
+    assert notation.names(node, "slot") == {"a", "b", "c"}
+    assert notation.names(node, "slot", sure=True) == {"a", "b"}
+    assert notation.names(node, "option") == {"x", "*"}
+    assert notation.names(node, "option", sure=True) == {"*"}
 
 
 def test_names_in_an_empty_text_are_none():
-    assert phrasebook.names(parse_text("(|)", {}), "slot") == set()
-    assert phrasebook.names(parse_text("plain (a|b)", {}), "slot", sure=True) == set()
+    assert notation.names(parse_text("(|)", {}), "slot") == set()
+    assert notation.names(parse_text("plain (a|b)", {}), "slot", sure=True) == set()
 
 
 def test_the_order_of_leaves_is_the_order_of_the_text():
     node = parse_text("read {number} [raw] (now)", {})
-    assert list(phrasebook.leaves(node, random.Random(0))) == [
+    assert list(notation.leaves(node, random.Random(0))) == [
         Node("text", "read "),
         Node("slot", "number"),
         Node("text", " "),

@@ -11,7 +11,8 @@ questions back. Imports no torch.
 import re
 from dataclasses import replace
 
-from phrasebook import Phrasebook, parse_line, parse_text
+from notation import parse_text
+from phrasebook import Phrasebook, parse_line
 from utils import SCHEMAS, load_yaml
 
 from compose import options, questions
