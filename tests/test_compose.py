@@ -6,6 +6,7 @@ from collections import Counter
 
 import compose
 import generate
+import notation
 import phrasebook
 import pytest
 import schema as cli_schema
@@ -195,9 +196,9 @@ def test_what_is_read_is_asked_for_by_its_name(book):
 def test_a_kind_is_the_noun_and_is_said_with_its_short_forms(book):
     rng = random.Random(0)
     node = book.values["get.resource"]["lighthouses"]
-    forms = {"".join(n.value for n in phrasebook.leaves(node, rng)) for _ in range(100)}
+    forms = {"".join(n.value for n in notation.leaves(node, rng)) for _ in range(100)}
     assert {"lighthouses", "lighthouse"} <= forms
-    short = {"".join(n.value for n in phrasebook.leaves(book.values["get.resource"]["boats"], rng)) for _ in range(100)}
+    short = {"".join(n.value for n in notation.leaves(book.values["get.resource"]["boats"], rng)) for _ in range(100)}
     assert "bo" in short
     assert "cr" not in short
     found = meanings(book, "get")

@@ -6,6 +6,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import generate
+import notation
 import phrasebook
 import pytest
 import rows
@@ -157,7 +158,7 @@ def test_arguments_come_from_what_was_said_and_from_the_fields_that_were_pointed
     known, pointed = frames_of(run.teacher.book), 0
     for d, answer, sub in commands(run):
         parts = parts_of(d, known)
-        spoken = {n for p in parts for n in phrasebook.names(p.node, "slot") | set(p.args)}
+        spoken = {n for p in parts for n in notation.names(p.node, "slot") | set(p.args)}
         meant = {n for p in parts for n in (*p.points, *p.implies)}
         assert set(answer["args"]) <= spoken | meant, d
         assert set(answer["flags"]) == {n for p in parts for n in p.flags}, d
@@ -179,7 +180,7 @@ def test_context_that_nobody_pointed_at_is_there_and_changes_nothing(run):
     ]
     assert len(idle) > 50
     for d, answer in idle:
-        given = {n for p in parts_of(d, known) for n in phrasebook.names(p.node, "slot") | set(p.args)}
+        given = {n for p in parts_of(d, known) for n in notation.names(p.node, "slot") | set(p.args)}
         assert set(answer["args"]) <= given, d
 
 
