@@ -5,7 +5,7 @@
 Prints tokens a second (padding not counted, first two steps left out) and the loss on 100 held-out rows after the same steps for
   trl-fp32   float32, gradient checkpointing: TRL's settings without mixed precision
   trl        TRL's defaults as they are: gradient checkpointing, bfloat16 autocast (only where the machine multiplies bfloat16)
-  ours       what scripts/sft.py does
+  ours       what scripts/sft.py does, with the same adapters
 """
 
 import sys
@@ -104,6 +104,7 @@ def main(argv):
     rows = utils.read_jsonl(utils.need(folder / "train.jsonl", "train-generate", name))
     val = utils.read_jsonl(folder / "train_val.jsonl")[:100]
     config = stage_config("sft", settings, base_model.BUNDLED)
+    config["training"]["use_lora"] = True  # TRL and we train the same adapters here
     results = {}
     native = str(base_model.fast_dtype()).endswith("bfloat16")
     for label in ("trl-fp32", "trl", "ours") if native else ("trl-fp32", "ours"):

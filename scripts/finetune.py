@@ -249,13 +249,28 @@ def last_checkpoint(work):
 
 
 def train(trainer, stage, work):
-    """Train, from the last checkpoint where there is one. Returns seconds and the trainer's log."""
+    """Train, from the last checkpoint where there is one. Returns seconds, of interrupted runs too, and the trainer's log."""
     checkpoint = last_checkpoint(work)
     if checkpoint and is_main():
         print(f"{stage}: continuing from step {checkpoint.name.split('-')[1]}", flush=True)
-    started = time.time()
+    clock = work / "seconds.json"  # of all runs up to the last checkpoint
+    started = time.time() - (utils.read_json(clock) or 0 if checkpoint else 0)
+    trainer.add_callback(noting(clock, started))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    clock.unlink(missing_ok=True)
     return time.time() - started, trainer.state.log_history
+
+
+def noting(clock, started):
+    """A callback that writes the seconds since `started` to a file whenever a checkpoint is written."""
+    from transformers import TrainerCallback
+
+    class Noting(TrainerCallback):
+        def on_save(self, *args, **kwargs):
+            if is_main():
+                utils.write_json(clock, time.time() - started)
+
+    return Noting()
 
 
 def promote(work, folder):

@@ -21,9 +21,10 @@ import schema as cli_schema
 import scores
 import utils
 from claude.exchange import has_key
+from rows import read as read_rows
 from settings import parse_settings, stage_config
 from teacher import sources
-from utils import data_dir, display, models_dir, need, read_json, read_jsonl, write_jsonl
+from utils import data_dir, display, models_dir, need, read_json, write_jsonl
 
 BATCH = 16  # requests that are answered at once
 
@@ -49,7 +50,7 @@ def by_claude(settings):
 
 
 def reviewed(pairs, settings, schema):
-    """(pairs, counts) after Claude has read those that the verifier cannot decide; ({}, pairs) where the budget is too small."""
+    """(pairs, counts) after Claude has read those that the verifier cannot decide; None for the counts where the budget is too small."""
     from claude import bill, judge
     from claude.exchange import Exchange
     from claude.requests import expected
@@ -65,9 +66,10 @@ def reviewed(pairs, settings, schema):
     left = exchange.budget - exchange.spent()
     if usd > left:
         print(
-            f"gen_prefs: reading the undecided pairs would cost about ${usd:.2f}, of budget= ${left:.2f} is left: the labels stand"
+            f"gen_prefs: reading the undecided pairs would cost about ${usd:.2f}, of budget= ${left:.2f} is left: the labels stand; "
+            "to have them read, run the same command with a larger budget="
         )
-        return pairs, {}
+        return pairs, None
     print(f"gen_prefs: Claude reads the undecided pairs, about ${usd:.2f}", flush=True)
     pairs, counts = judge.review(pairs, exchange, schema)
     if wanted:
@@ -123,11 +125,12 @@ def main(argv):
     name = settings["name"]
     schema = cli_schema.load(name)
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
-    rows = read_jsonl(need(data_dir(name) / "train.jsonl", "train-generate", name))
+    rows = read_rows(need(data_dir(name) / "train.jsonl", "train-generate", name), schema)
     config, fingerprint = plan(settings)
     out = data_dir(name) / "preferences.jsonl"
     record = out.with_suffix(".json")
-    if out.exists() and (read_json(record) or {}).get("fingerprint") == fingerprint:
+    made = read_json(record) or {}
+    if out.exists() and made.get("fingerprint") == fingerprint and not (made.get("unread") and by_claude(settings)):
         print(f"gen_prefs: {display(out)} is up to date")
         return
     finetune.quiet()
@@ -165,7 +168,13 @@ def main(argv):
             words = "{read} pairs read by Claude: {label_kept} labels stand, {label_replaced} were bettered, {dropped} answers were right"
             print(f"gen_prefs: {words.format(**counts)}")
     write_jsonl(out, pairs)
-    facts = {"tried": tried, "pairs": len(pairs), "claude": counts, "seconds": round(time.time() - started)}
+    facts = {
+        "tried": tried,
+        "pairs": len(pairs),
+        "claude": counts or {},
+        "unread": counts is None,
+        "seconds": round(time.time() - started),
+    }
     utils.write_json(record, {"fingerprint": fingerprint, "requests": origin, **facts})
     progress.done()
     print(

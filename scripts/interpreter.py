@@ -66,7 +66,7 @@ class Interpreter:
         from llguidance.llamacpp import lltokenizer_from_vocab
 
         facts = facts or contract(path)
-        self.schema, _ = cli_schema.from_raw(facts["schema"])
+        self.schema = cli_schema.build(facts["schema"])  # it was checked when the file was made
         self.frame, self.facts = facts["prompt"], facts
         self.curves = json.loads(facts.get("calibration", "{}"))
         self.lib = llama_cpp
@@ -120,8 +120,8 @@ class Interpreter:
             return "confirm", f"confidence {sure:.3g} is under {RUN}"
         return "run", f"confidence {sure:.3g}"
 
-    def complete(self, text, context=None, constrained=True):
-        """The JSON text of the answer. Without constraint it is what the model says, valid or not."""
+    def complete(self, text, context=None, constrained=True, raw=False):
+        """The JSON text of the answer. Without constraint it is what the model says, valid or not. raw: the confidence is not rounded."""
         start = self.prompt_tokens(text, context)
         if not constrained:
             return self.free(start)
@@ -136,7 +136,11 @@ class Interpreter:
             mended = copying and self.decode(start, copying)
             if mended and mends(mended, answer, torn):
                 answer = mended
-        return dumps(self.grounded(answer, text, context))
+        answer = self.grounded(answer, text, context)
+        answer["confidence"] = calibration.apply(self.curves, answer["type"], answer["confidence"])
+        if not raw:
+            answer["confidence"] = round(answer["confidence"], 3)
+        return dumps(answer)
 
     def decode(self, start, matcher):
         """The answer (dict, canonical) after these prompt tokens, by the grammar of a matcher; None when the model loses itself."""
@@ -175,13 +179,13 @@ class Interpreter:
         return written.decode("utf-8", "replace")
 
     def close(self, written, probability):
-        """The canonical answer of a text whose confidence is still open, or None."""
+        """The canonical answer of a text, with the model's own probability of it as confidence; None where the text is none."""
         try:
             answer = json.loads((written + b"0}").decode())
             dumps(answer).encode()
         except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
             return None
-        answer["confidence"] = round(calibration.apply(self.curves, answer["type"], probability), 3)
+        answer["confidence"] = probability
         if answer["type"] == "clarification":
             answer["suggestions"] = [
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
@@ -204,7 +208,7 @@ class Interpreter:
             if arg.required or arg.from_context:
                 category = "pronoun" if arg.from_context else "missing_arg"
                 question = clarification(self.schema, category, [sub.label], name.replace("_", " "))
-                return {**question, "confidence": round(1 - answer["confidence"], 3)}
+                return {**question, "confidence": 1 - answer["confidence"]}
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
 
     def give_up(self):

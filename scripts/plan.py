@@ -23,6 +23,7 @@ from utils import data_dir, gguf_path, models_dir, read_json
 ROW_TOKENS = 118
 TOKENS_PER_SECOND = {"cpu": 400, "mps": 2500, "cuda": 30000}  # of the bundled base; mps and cuda are estimates
 WITHOUT_BFLOAT16 = 0.45  # of that speed on a CPU that has no AVX-512 BF16 or AMX
+ALL_WEIGHTS = 0.84  # of that speed where all weights are trained instead of adapters
 SECONDS_PER_PAIR, SECONDS_PER_SAMPLE, SECONDS_PER_ANSWER = 1.2, 0.25, 0.4
 BUNDLED_SIZE = 0.135e9
 
@@ -55,6 +56,8 @@ def stages(settings):
     speed = TOKENS_PER_SECOND[device]
     if device == "cpu" and not str(base_model.fast_dtype()).endswith("bfloat16"):
         speed *= WITHOUT_BFLOAT16
+    if not config["training"].get("use_lora", True):
+        speed *= ALL_WEIGHTS
     seconds = rows * ROW_TOKENS * epochs * slower / speed + 30
     fresh = fresh or not utils.is_current(models / "sft", fingerprint)
     yield (

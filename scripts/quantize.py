@@ -25,8 +25,9 @@ import schema as cli_schema
 import scores
 import utils
 from grammar import gbnf, json_schema
+from rows import read as read_rows
 from settings import parse_settings
-from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json, read_jsonl
+from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json
 
 
 def chosen(name):
@@ -180,7 +181,7 @@ def main(argv):
     gate = {}
     path = data_dir(name) / "train_val.jsonl"
     if path.exists():
-        rows = parity.rows_for(read_jsonl(path), settings["seed"])
+        rows = parity.rows_for(read_rows(path, schema), settings["seed"])
         familiar = parity.familiar_rows(name, schema, settings["seed"])
         small = None if quant == "f16" else ready
         gate, points = parity.check(work / "merged", work / "f16.gguf", small, rows, familiar, frame)

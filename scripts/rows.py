@@ -9,6 +9,7 @@ import json
 import re
 
 from schema import value_fits
+from utils import display, fail, numbered_jsonl
 
 CATEGORIES = ("ambiguous_command", "missing_arg", "unclear", "off_topic", "multiple", "typo", "pronoun")
 ASK_CONFIDENCE = dict(zip(CATEGORIES, (0.4, 0.4, 0.2, 0.1, 0.4, 0.4, 0.4), strict=True))
@@ -88,6 +89,21 @@ def canonical(answer, schema):
 
 
 # ------------------------------------------------------------------------------------------------------- rules
+def read(path, schema):
+    """The rows of a training or validation file as stages use them: with a context (None where the line has none) and the answer in
+    canonical form, however a person spelled it. A row that does not fit the schema ends the program with its line."""
+    out = []
+    for number, row in numbered_jsonl(path):
+        faults = row_faults(row, schema)
+        if faults:
+            fail(
+                f"{display(path)}:{number}: {faults[0]}; mend the row, or run: just train-generate-force name={path.parent.name}"
+            )
+        answer = canonical(json.loads(row["output"]), schema)
+        out.append({**row, "context": row.get("context"), "output": dumps(answer)})
+    return out
+
+
 def row_faults(row, schema):
     """Why a row must not enter a data set, whoever wrote it: the spec's rules and grounding. Empty when it may.
 

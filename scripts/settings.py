@@ -146,6 +146,11 @@ def check_name(name, needs_schema=True):
         fail(f"no schemas/{name}.yaml; {mend}")
 
 
+def decisive(config):
+    """A stage's configuration without what does not change its result: whether somebody watches."""
+    return {section: values for section, values in config.items() if section != "logging"}
+
+
 def stage_config(stage, settings, base=""):
     """<stage>_config.yaml; over it the base model's own file where there is one; over that the command line."""
     config = load_yaml(CONFIGS / f"{stage}_config.yaml")

@@ -5,13 +5,16 @@ Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.jso
 Run     just train-sft name=gh        (several GPUs: torchrun --standalone --nproc-per-node 2 scripts/sft.py name=gh)
 """
 
+from pathlib import Path
+
 import base_model
 import finetune
 import prompt
 import schema as cli_schema
 import utils
-from settings import parse_settings, stage_config
-from utils import data_dir, display, fail, models_dir, need, read_jsonl
+from rows import read as read_rows
+from settings import decisive, parse_settings, stage_config
+from utils import data_dir, display, fail, models_dir, need
 
 
 def plan(settings):
@@ -22,7 +25,14 @@ def plan(settings):
     inputs = [folder / "train.jsonl", folder / "train_val.jsonl"]
     if base == base_model.GENERAL:
         inputs.append(base_model.ADAPTER)
-    return base, why, config, utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **config}, *inputs)
+    elif base != base_model.BUNDLED:
+        inputs.append(Path(base_model.local_folder(base)))  # of a hub id nothing is read here
+    return (
+        base,
+        why,
+        config,
+        utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **decisive(config)}, *inputs),
+    )
 
 
 def encode_rows(rows, tokenizer, frame, longest):
@@ -60,7 +70,8 @@ def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, sha
         processing_class=tokenizer,
         peft_config=finetune.lora(config["training"]),
     )
-    trainer.shared = shared
+    # gradient checkpointing throws away the cache through which rows share their start
+    trainer.shared = 0 if config["training"].get("gradient_checkpointing") else shared
     finetune.compute_in_bf16(trainer.model)
     return trainer
 
@@ -75,7 +86,7 @@ def main(argv):
     if utils.is_current(folder, fingerprint):
         print(f"sft: {display(folder)} is up to date")
         return
-    rows = [read_jsonl(f) for f in files]
+    rows = [read_rows(f, schema) for f in files]
     if not all(rows):
         fail(f"{display(files[0].parent)} has no rows; run: just train-generate-force name={name}")
 

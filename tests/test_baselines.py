@@ -106,3 +106,21 @@ def test_labels_of_commands_with_and_without_subcommands():
     answer = command_of(gh.by_label["pr merge"], {"number": 1}, [])
     assert json.loads(baselines.label_of(answer)) == ["pr", "merge"]
     assert json.loads(baselines.label_of(json.loads(command("list")))) == ["list", None]
+
+
+def test_a_tool_without_arguments_has_nothing_to_tag():
+    lamp, faults = cli_schema.from_raw(
+        {
+            "cli_name": "lamp",
+            "description": "A lamp",
+            "commands": [{"name": "on", "description": "Light"}, {"name": "off", "description": "Dark"}],
+        }
+    )
+    assert faults == []
+    on, off = (dumps(command_of(lamp.by_label[name], {}, [])) for name in ("on", "off"))
+    train = [
+        row(f"{w} the lamp", answer) for w, answer in (("light", on), ("kindle", on), ("douse", off), ("kill", off))
+    ]
+    answer = baselines.classical(train, lamp)
+    assert (answer("light the lamp", None), answer("douse the lamp", None)) == (on, off)
+    assert baselines.classical(train[:2], lamp)("anything", None) == on

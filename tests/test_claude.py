@@ -691,6 +691,32 @@ def test_a_reply_by_hand_that_is_empty_is_asked_for_again(tmp_path, capsys):
     assert "0 of 1 replies are there" in capsys.readouterr().err
 
 
+def test_replies_by_hand_that_are_all_there_are_taken(tmp_path):
+    folder, taken = tmp_path / "manual", []
+    folder.mkdir()
+    (folder / "1-0.reply.txt").write_text("[]")
+    by_hand = ByHand(folder, SimpleNamespace(records=[]))
+    assert by_hand.answer([{"id": "1-0", "system": "s", "user": "u"}], taken.append) is True
+    assert [r["id"] for r in taken] == ["1-0"]
+
+
+@pytest.mark.parametrize("teacher", ["claude", "manual"])
+def test_starting_afresh_keeps_what_was_paid_for_and_pasted(tmp_path, monkeypatch, teacher):
+    folder = tmp_path / "notes"
+    (folder / "manual").mkdir(parents=True)
+    (folder / "manual" / "1-0.reply.txt").write_text("[]")
+    begun = json.dumps({"fingerprint": direct.mark(teacher, "notes")}) + "\n"
+    (folder / "train_progress.jsonl").write_text(begun + '{"kind": "reply"}\n')
+    (folder / f"{teacher}.jsonl").write_text(begun)
+    direct.set_back(teacher, folder)
+    assert (folder / f"{teacher}.old.jsonl").read_text().count("\n") == 2
+    assert not (folder / "train_progress.jsonl").exists() and not (folder / f"{teacher}.jsonl").exists()
+    assert (folder / "manual.old" / "1-0.reply.txt").exists() == (teacher == "manual")
+    (folder / "train_progress.jsonl").write_text("of the bundled teacher\n")
+    direct.set_back(teacher, folder)
+    assert not (folder / "train_progress.jsonl").exists() and (folder / f"{teacher}.old.jsonl").exists()
+
+
 # ------------------------------------------------------------------------------------------------------------- goal
 @pytest.mark.slow
 def test_three_thousand_rows_of_gh_with_faults_and_kills(tmp_path):

@@ -192,6 +192,17 @@ def test_the_gguf_is_all_that_an_evaluation_needs(project, trained, tmp_path):
     assert not project.data().exists()
 
 
+def test_a_model_of_other_rows_is_not_scored_on_these(project, trained):
+    shutil.copytree(trained.models(), project.models())
+    shutil.copytree(trained.data(), project.data())
+    with open(project.data() / "train.jsonl", "a") as f:
+        f.write(GOOD)
+    assert project.fails("eval.py", "name=notes", "quant=f16") == (
+        "eval.py: training/models/notes/clitron-notes-f16.gguf has learned from other rows than training/data/notes holds now, "
+        "perhaps from these; run: just train name=notes (or give test=)"
+    )
+
+
 def evaluate(project, *words):
     """The stage as a process of its own in which every answer is given up: a random model would take its time."""
     code = (

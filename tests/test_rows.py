@@ -498,3 +498,17 @@ def test_seen_does_not_mind_the_order_of_context_keys_and_forgets_what_it_refuse
     assert seen.fault(row("x", "a", {"b": 2, "a": 1}), "train") == "diversity: the same input again"
     assert seen.fault(row("x", "a", {"c": 3}), "val") is not None
     assert seen.fault(row("x", "a", {"c": 3}), "train") is None
+
+
+def test_rows_by_hand_are_read_in_the_one_spelling(tmp_path, capsys):
+    path = tmp_path / "notes" / "train.jsonl"
+    path.parent.mkdir()
+    loose = {"flags": [], "args": {"number": 12}, "subcommand": "merge", "command": "pr", "type": "command"}
+    path.write_text("\n" + json.dumps({"instruction": "merge 12", "output": json.dumps(loose, indent=1)}) + "\n")
+    want = dumps(command(MERGE, {"number": 12}, []))
+    assert rows.read(path, GH) == [{"instruction": "merge 12", "context": None, "output": want}]
+    path.write_text(json.dumps({"instruction": "merge it", "output": json.dumps(loose)}))
+    with pytest.raises(SystemExit):
+        rows.read(path, GH)
+    said_so = capsys.readouterr().err
+    assert f"{path}:1: grounding" in said_so and said_so.endswith("run: just train-generate-force name=notes\n")

@@ -321,6 +321,14 @@ def test_each_stage_takes_only_its_own_part():
     )
 
 
+def test_who_watches_a_training_does_not_decide_its_result():
+    watched = stage_config("sft", parse("name=gh", "sft.logging.report_to=tensorboard"), BUNDLED)
+    plain = stage_config("sft", parse("name=gh"), BUNDLED)
+    assert watched != plain
+    assert settings.decisive(watched) == settings.decisive(plain)
+    assert settings.decisive(plain)["training"] == plain["training"]
+
+
 @pytest.mark.parametrize("base", ["Owner/My_Model.v2", "owner/my-model-v2", "/owner/my model v2/"])
 def test_the_file_of_a_base_is_found_by_its_name_in_small_letters(tmp_path, monkeypatch, base):
     monkeypatch.setattr(settings, "CONFIGS", tmp_path)

@@ -26,6 +26,10 @@ class ByHand:
     def answer(self, requests, seen):
         """Write the prompts of the requests and end the program with what to do: a person has to bring the replies."""
         missing = self.open(requests)
+        if not missing:
+            for reply in self.replies({r["id"] for r in requests}):
+                seen(reply)
+            return True
         for r in missing:
             write_text(self.folder / f"{r['id']}.prompt.txt", f"{r['system']}\n\n{r['user']}\n")
         first = display(self.folder / missing[0]["id"])

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from collections import Counter
 from types import SimpleNamespace
 
@@ -37,6 +38,21 @@ def put_aside(name, but=None):
             path.replace(path.with_name(f"{teacher}.jsonl"))
 
 
+def set_back(teacher, folder):
+    """Start afresh without losing what was paid for or pasted: the replies so far become <teacher>.old.jsonl and manual.old/."""
+    path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
+    old = folder / f"{teacher}.old.jsonl"
+    for found in (kept, path if utils.Progress.holds(path, mark(teacher, folder.name)) else None):
+        if found and found.exists():
+            found.replace(old)
+            print(f"generate: the replies so far are kept in {utils.display(old)}")
+    path.unlink(missing_ok=True)
+    pasted = folder / "manual"
+    if teacher == "manual" and pasted.is_dir():
+        shutil.rmtree(folder / "manual.old", ignore_errors=True)
+        pasted.rename(folder / "manual.old")
+
+
 def begin(settings, schema, teacher, client, force=False):
     """A Direct with all earlier replies taken, for rows of `teacher`: claude (client is the SDK's) or manual (client is None)."""
     name, folder = settings["name"], utils.data_dir(settings["name"])
@@ -44,8 +60,7 @@ def begin(settings, schema, teacher, client, force=False):
     path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
     put_aside(name, but=teacher)
     if force:
-        path.unlink(missing_ok=True)
-        kept.unlink(missing_ok=True)
+        set_back(teacher, folder)
     if kept.exists() and not utils.Progress.holds(path, mark(teacher, name)):
         utils.write_text(path, kept.read_text(encoding="utf-8"))
     journal = utils.Progress(path, mark(teacher, name), "delete the file, or run train-generate-force")

@@ -62,7 +62,7 @@ def main(argv):
     rows, seed = int(given.get("rows", 240)), int(given.get("seed", 0))
     finetune.quiet()
     config = stage_config("sft", {"base": "bundled"}, base_model.BUNDLED)
-    config["training"]["num_train_epochs"] = 1
+    config["training"] |= {"num_train_epochs": 1, "use_lora": True, "learning_rate": 3e-3}
     longest = config["data"]["max_seq_length"]
     model, tokenizer = base_model.load(base_model.BUNDLED)
     names = sorted(p.stem for p in (HERE / "schemas").glob("*.yaml"))
