@@ -447,5 +447,5 @@ def test_reporting_to_what_is_not_installed(project, tiny_base):
     give_data(project)
     line = project.fails("sft.py", "name=notes", f"base={tiny_base}", "sft.logging.report_to=nosuch")
     assert line == (
-        "sft.py: sft.logging.report_to=nosuch is not installed; run: .venv/bin/python -m pip install nosuch"
+        "sft.py: sft.logging.report_to=nosuch is not installed; run: python3 -m pip --python .venv/bin/python install nosuch"
     )
