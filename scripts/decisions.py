@@ -8,10 +8,10 @@ import re
 from collections import Counter, defaultdict
 
 from calibration import KINDS
-from rows import flatten, said, ungrounded
+from rows import POINTERS, flatten, said, ungrounded
 from scores import brier, calibration_error, confidence, honest_error, rate, reliability
 
-POINTING = re.compile(r"\b(this|that|it|its|these|those|them|here|current)\b", re.IGNORECASE)
+POINTING = re.compile(rf"\b({'|'.join(POINTERS)})\b", re.IGNORECASE)
 
 
 def kind(answer):

@@ -228,7 +228,9 @@ def check_reporting(config, stage):
     wanted = config["logging"]["report_to"]
     for name in [wanted] if isinstance(wanted, str) else wanted:
         if name not in ("none", "all", *available()):
-            fail(f"{stage}.logging.report_to={name} is not installed; run: python3 -m pip --python .venv/bin/python install {name}")
+            fail(
+                f"{stage}.logging.report_to={name} is not installed; run: python3 -m pip --python .venv/bin/python install {name}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------- work folders

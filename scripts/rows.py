@@ -13,6 +13,7 @@ from utils import display, fail, numbered_jsonl
 
 CATEGORIES = ("ambiguous_command", "missing_arg", "unclear", "off_topic", "multiple", "typo", "pronoun")
 ASK_CONFIDENCE = dict(zip(CATEGORIES, (0.4, 0.4, 0.2, 0.1, 0.4, 0.4, 0.4), strict=True))
+POINTERS = ("this", "that", "it", "its", "these", "those", "them", "here", "current")
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -175,7 +176,10 @@ def grounding_faults(answer, instruction, context, schema):
 
 
 def ungrounded(answer, instruction, context, schema):
-    """Names of the arguments of an answer (that fits the schema) whose value nobody said: see grounding_faults."""
+    """Names of the arguments of an answer (that fits the schema) whose value nobody said: see grounding_faults.
+
+    Of what the context can give, a word that points ("this") is no value: it stands for one.
+    """
     if answer["type"] != "command":
         return []
     sub = schema.by_key[answer["command"], answer["subcommand"]]
@@ -185,8 +189,8 @@ def ungrounded(answer, instruction, context, schema):
         for name, value in answer["args"].items()
         if sub.arg[name].type not in ("enum", "boolean")
         and value != sub.arg[name].default
-        and not said(value, instruction)
         and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
+        and (not said(value, instruction) or (sub.arg[name].from_context and str(value).lower() in POINTERS))
     ]
 
 

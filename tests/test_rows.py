@@ -442,6 +442,14 @@ HERE = {"git": {"current_pr": 12, "current_branch": "dev", "repo_owner": "ann"}}
             None,
             ["grounding: author='@me' is neither in the words nor in the context"],
         ),
+        (
+            "prs for this branch",
+            ask("pr list", {"head": "this"}),
+            {"git": {"current_branch": "dev"}},
+            ["grounding: head='this' is neither in the words nor in the context"],
+        ),
+        ("prs for this branch", ask("pr list", {"head": "current"}), {"git": {"current_branch": "current"}}, []),
+        ("prs about this", ask("pr list", {"label": "this"}), None, []),
         ("hm", question(), None, []),
     ],
 )
