@@ -1,8 +1,8 @@
 """Stage 3a, preference data: where the SFT model's own answers are wrong, the validated answer is preferred to them.
 
-Requests are new ones that the bundled teacher draws from the frames of the training rows: what the model was trained on it knows by
-heart, and its mistakes there are few and odd. For data by Claude or by hand they are training rows. Of several answers to one request,
-the wrong one that is nearest to right is taken: it is what training has to tell apart.
+Requests are new ones that the bundled teacher draws from the frames of the training rows, and the same words without their context: what
+the model was trained on it knows by heart, and its mistakes there are few and odd. For data by Claude or by hand they are training
+rows. Of several answers to one request, the wrong one that is nearest to right is taken: it is what training has to tell apart.
 With teacher=claude, Claude gives the ideal answer where a verifier cannot decide, because both answers obey every rule.
 
 Reads   training/models/<name>/sft, training/data/<name>/train.jsonl (never a validation row, nor a frame of one), the teacher's files
@@ -14,6 +14,7 @@ import random
 import time
 
 import base_model
+import decisions
 import finetune
 import fresh
 import prompt
@@ -21,6 +22,7 @@ import schema as cli_schema
 import scores
 import utils
 from claude.exchange import has_key
+from rows import clarification, dumps, said
 from rows import read as read_rows
 from settings import parse_settings, stage_config
 from teacher import sources
@@ -79,13 +81,33 @@ def reviewed(pairs, settings, schema):
 
 
 def requests(name, schema, rows, number, seed):
-    """(rows to answer, where they are from): at most so many, in the shares of kinds that the data set has."""
+    """(rows to answer, where they are from): at most so many, in the shares of kinds that the data set has, and their context twins."""
     new = fresh.draw(name, schema, number, fresh.PREFERENCES, seed)
     if new is None:
         return random.Random(seed).sample(rows, min(len(rows), number)), "training rows"
     short = min(len(rows), number - len(new))  # few frames do not give as many
     more = random.Random(seed).sample(rows, short)
-    return new + more, "new requests from the frames of the training rows"
+    return with_twins(new + more, schema), "new requests from the frames of the training rows"
+
+
+def with_twins(rows, schema):
+    """The rows, each that takes a value from its context followed by its twin where that is a question: the same words without context.
+
+    That "merge this" is no command when nothing is known that it could be is what a small model learns last.
+    """
+    out, bare = [], {row["instruction"] for row in rows if not row["context"]}
+    for row in rows:
+        out.append(row)
+        answer = scores.parse(row["output"])
+        twin = decisions.twin({**row, "expected": answer}, schema)
+        if twin and not twin["also"] and row["instruction"] not in bare:
+            bare.add(row["instruction"])
+            sub = schema.by_key[answer["command"], answer["subcommand"]]
+            args, words = answer["args"], row["instruction"]
+            pointed = next(n for n in args if sub.arg[n].from_context and not said(args[n], words))
+            question = clarification(schema, "pronoun", [sub.label], pointed.replace("_", " "))
+            out.append({**row, "context": None, "output": dumps(question)})
+    return out
 
 
 def sample(model, tokenizer, prompts, eos, number, seed):

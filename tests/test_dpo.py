@@ -16,7 +16,7 @@ import torch
 import utils
 from conftest import Project
 from parity import greedy
-from rows import row_faults
+from rows import clarification, dumps, row_faults
 from safetensors.torch import load_file
 from tiny import NOTES, command, overfit, question, row
 from transformers import AutoTokenizer
@@ -108,6 +108,20 @@ def test_data_by_hand_lends_its_training_rows(monkeypatch):
         == gen_prefs.requests("notes", NOTES, rows, 10, 0)[0]
         != gen_prefs.requests("notes", NOTES, rows, 10, 1)[0]
     )
+
+
+def test_a_request_that_points_into_its_context_is_asked_without_it_too():
+    this = row("read this", command("read", number=3), {"notes": {"current_note": 3}})
+    bare = row("read", command("read", number=3), {"notes": {"current_note": 3}})
+    named = row("read 3", command("read", number=3), {"notes": {"current_note": 3}})
+    found = gen_prefs.with_twins([this, named, this, bare], NOTES)
+    twin = {
+        "instruction": "read this",
+        "context": None,
+        "output": dumps(clarification(NOTES, "pronoun", ["read"], "number")),
+    }
+    assert found[:4] == [this, twin, named, this]
+    assert found[4:] == [bare, {**twin, "instruction": "read"}]  # a number that the command needs
 
 
 def test_of_several_answers_the_nearest_miss_is_taken():

@@ -212,6 +212,7 @@ def test_files_of_the_stage(trained, tiny_base):
     assert set(facts) == {"fingerprint", "base", "seconds", "tokens", "validation_loss"}
     assert facts["base"] == str(tiny_base)
     assert set(facts["fingerprint"]["inputs"]) == {
+        str(tiny_base),
         "training/data/notes/train.jsonl",
         "training/data/notes/train_val.jsonl",
     }
@@ -242,7 +243,7 @@ def test_header_and_summary_are_said(trained):
     lines = [line for line in trained.log.splitlines() if line.startswith("sft: ")]
     assert len(lines) == 2
     assert re.fullmatch(
-        r"sft: name notes, base \S+ \(asked for\), device \w+, dtype \w+, rows 54 \+ 6, epochs 1, rate 2e-05, batch 32",
+        r"sft: name notes, base \S+ \(asked for\), device \w+, dtype \w+, trains an adapter, rows 54 \+ 6, epochs 1, rate 2e-05, batch 32",
         lines[0],
     )
     assert re.fullmatch(
