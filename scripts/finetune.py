@@ -256,7 +256,7 @@ def train(trainer, stage, work):
     if checkpoint and is_main():
         print(f"{stage}: continuing from step {checkpoint.name.split('-')[1]}", flush=True)
     clock = work / "seconds.json"  # of all runs up to the last checkpoint
-    started = time.time() - (utils.read_json(clock) or 0 if checkpoint else 0)
+    started = time.time() - (utils.read_json(clock) or {"seconds": 0})["seconds"] * bool(checkpoint)
     trainer.add_callback(noting(clock, started))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     clock.unlink(missing_ok=True)
@@ -270,7 +270,7 @@ def noting(clock, started):
     class Noting(TrainerCallback):
         def on_save(self, *args, **kwargs):
             if is_main():
-                utils.write_json(clock, time.time() - started)
+                utils.write_json(clock, {"seconds": time.time() - started})
 
     return Noting()
 

@@ -369,18 +369,18 @@ def test_the_seconds_of_an_interrupted_run_count(tmp_path, capsys):
     checkpoint, clock, watching = tmp_path / "checkpoint-10", tmp_path / "seconds.json", []
     checkpoint.mkdir()
     utils.write_json(checkpoint / "trainer_state.json", {"global_step": 10})
-    utils.write_json(clock, 100.0)
+    utils.write_json(clock, {"seconds": 100.0})
 
     def work(resume_from_checkpoint):
         assert resume_from_checkpoint == str(checkpoint)
         watching[0].on_save()
-        assert 100 <= read_json(clock) < 160
+        assert 100 <= read_json(clock)["seconds"] < 160
 
     trainer = SimpleNamespace(add_callback=watching.append, train=work, state=SimpleNamespace(log_history=["log"]))
     seconds, log = finetune.train(trainer, "sft", tmp_path)
     assert 100 <= seconds < 160 and log == ["log"] and not clock.exists()
     checkpoint.rename(tmp_path / "other")
-    utils.write_json(clock, 100.0)  # of a run that left no checkpoint
+    utils.write_json(clock, {"seconds": 100.0})  # of a run that left no checkpoint
     trainer.train = lambda resume_from_checkpoint: None
     assert finetune.train(trainer, "sft", tmp_path)[0] < 60
 
