@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 
 from calibration import KINDS
-from rows import POINTERS, flatten, said, ungrounded
+from rows import POINTERS, clarification, flatten, said, ungrounded
 from scores import brier, calibration_error, confidence, honest_error, rate, reliability
 
 POINTING = re.compile(rf"\b({'|'.join(POINTERS)})\b", re.IGNORECASE)
@@ -54,7 +54,7 @@ def twin(case, schema):
     ]
     if not taken:
         return None
-    question = {"type": "clarification"}
+    question = clarification(schema, "pronoun", [sub.label], taken[0].replace("_", " "))
     bare = {"instruction": case["instruction"], "context": None, "expected": question, "also": []}
     if not any(sub.arg[n].required for n in taken) and not POINTING.search(case["instruction"]):
         bare["also"] = [{**want, "args": {n: v for n, v in args.items() if n not in taken}}]

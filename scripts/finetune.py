@@ -256,7 +256,8 @@ def train(trainer, stage, work):
     if checkpoint and is_main():
         print(f"{stage}: continuing from step {checkpoint.name.split('-')[1]}", flush=True)
     clock = work / "seconds.json"  # of all runs up to the last checkpoint
-    started = time.time() - (utils.read_json(clock) or {"seconds": 0})["seconds"] * bool(checkpoint)
+    before = utils.read_json(clock) if checkpoint else None
+    started = time.time() - (before or {"seconds": 0})["seconds"]
     trainer.add_callback(noting(clock, started))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     clock.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ import schema as cli_schema
 import scores
 import utils
 from claude.exchange import has_key
-from rows import clarification, dumps, said
+from rows import dumps
 from rows import read as read_rows
 from settings import parse_settings, stage_config
 from teacher import sources
@@ -98,15 +98,10 @@ def with_twins(rows, schema):
     out, bare = [], {row["instruction"] for row in rows if not row["context"]}
     for row in rows:
         out.append(row)
-        answer = scores.parse(row["output"])
-        twin = decisions.twin({**row, "expected": answer}, schema)
+        twin = decisions.twin({**row, "expected": scores.parse(row["output"])}, schema)
         if twin and not twin["also"] and row["instruction"] not in bare:
             bare.add(row["instruction"])
-            sub = schema.by_key[answer["command"], answer["subcommand"]]
-            args, words = answer["args"], row["instruction"]
-            pointed = next(n for n in args if sub.arg[n].from_context and not said(args[n], words))
-            question = clarification(schema, "pronoun", [sub.label], pointed.replace("_", " "))
-            out.append({**row, "context": None, "output": dumps(question)})
+            out.append({**row, "context": None, "output": dumps(twin["expected"])})
     return out
 
 

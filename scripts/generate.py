@@ -8,6 +8,7 @@ Run     just train-generate name=gh num=3000        (train-generate-force starts
 """
 
 from collections import Counter
+from functools import partial
 
 import schema as cli_schema
 import utils
@@ -16,6 +17,7 @@ from claude.exchange import has_key
 from data_report import report
 from report.data_page import rejections
 from rows import Seen, row_faults
+from rows import read as read_rows
 from settings import parse_settings, stage_config
 from split_check import SPLITS, row_id
 from teacher import Teacher, sources
@@ -62,16 +64,8 @@ def state(folder, fingerprint):
 
 def check_foreign(folder, schema):
     """The rules hold for rows of any origin: the first fault ends the program with its file and line."""
-    seen, kept = Seen(), Counter()
-    for split, name in SPLITS.items():
-        for number, row in utils.numbered_jsonl(folder / name):
-            row.setdefault("context", None)
-            faults = row_faults(row, schema) or [f for f in [seen.fault(row, split)] if f]
-            if faults:
-                fail(
-                    f"{display(folder / name)}:{number}: {faults[0]}; mend the row, or run train-generate-force for fresh data"
-                )
-            kept[split] += 1
+    seen = Seen()
+    kept = {s: len(read_rows(folder / name, schema, partial(seen.fault, split=s))) for s, name in SPLITS.items()}
     if not kept["train"] or not kept["val"]:
         fail(
             f"{display(folder)}: train.jsonl or train_val.jsonl has no rows; run: just train-generate-force name={folder.name}"

@@ -137,10 +137,8 @@ class Interpreter:
             if mended and mends(mended, answer, torn):
                 answer = mended
         answer = self.grounded(answer, text, context)
-        answer["confidence"] = calibration.apply(self.curves, answer["type"], answer["confidence"])
-        if not raw:
-            answer["confidence"] = round(answer["confidence"], 3)
-        return dumps(answer)
+        sure = calibration.apply(self.curves, answer["type"], answer["confidence"])
+        return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
     def decode(self, start, matcher):
         """The answer (dict, canonical) after these prompt tokens, by the grammar of a matcher; None when the model loses itself."""

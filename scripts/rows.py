@@ -90,18 +90,21 @@ def canonical(answer, schema):
 
 
 # ------------------------------------------------------------------------------------------------------- rules
-def read(path, schema):
+def read(path, schema, fault=lambda row: None):
     """The rows of a training or validation file as stages use them: with a context (None where the line has none) and the answer in
-    canonical form, however a person spelled it. A row that does not fit the schema ends the program with its line."""
+    canonical form, however a person spelled it. The first row that breaks a rule ends the program with its line.
+
+    fault(row): a further rule; why the row must not be there, or None.
+    """
     out = []
     for number, row in numbered_jsonl(path):
-        faults = row_faults(row, schema)
-        if faults:
-            fail(
-                f"{display(path)}:{number}: {faults[0]}; mend the row, or run: just train-generate-force name={path.parent.name}"
-            )
-        answer = canonical(json.loads(row["output"]), schema)
-        out.append({**row, "context": row.get("context"), "output": dumps(answer)})
+        found = (row_faults(row, schema) or [None])[0]
+        if not found:
+            answer = canonical(json.loads(row["output"]), schema)
+            out.append({**row, "context": row.get("context"), "output": dumps(answer)})
+            found = fault(out[-1])
+        if found:
+            fail(f"{display(path)}:{number}: {found}; mend the row, or run train-generate-force for fresh data")
     return out
 
 

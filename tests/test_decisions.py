@@ -6,6 +6,7 @@ import decisions
 import pytest
 import schema as cli_schema
 import scores
+from rows import clarification
 from tiny import NOTES, command, question
 
 GH = cli_schema.load("gh")
@@ -61,7 +62,8 @@ def test_the_twin_of_a_case_that_takes_a_value_from_the_context(words, expected,
     found = decisions.twin(case(expected, words, context), NOTES)
     assert found["context"] is None
     assert found["instruction"] == words
-    assert found["expected"] == {"type": "clarification"}
+    meant, name = json.loads(expected), "number" if expected == READ else "folder"
+    assert found["expected"] == clarification(NOTES, "pronoun", [meant["command"]], name)
     for answer in (ASK, question("pronoun", "read")):
         assert scores.judge(found, answer, NOTES)["exact"]
     for answer in also:

@@ -42,11 +42,12 @@ def set_back(teacher, folder):
     """Start afresh without losing what was paid for or pasted: the replies so far become <teacher>.old.jsonl and manual.old/."""
     path, kept = folder / "train_progress.jsonl", folder / f"{teacher}.jsonl"
     old = folder / f"{teacher}.old.jsonl"
-    for found in (kept, path if utils.Progress.holds(path, mark(teacher, folder.name)) else None):
-        if found and found.exists():
-            found.replace(old)
-            print(f"generate: the replies so far are kept in {utils.display(old)}")
-    path.unlink(missing_ok=True)
+    found = path if utils.Progress.holds(path, mark(teacher, folder.name)) else kept  # a run begins with what was kept
+    if found.exists():
+        found.replace(old)
+        print(f"generate: the replies so far are kept in {utils.display(old)}")
+    for rest in (path, kept):
+        rest.unlink(missing_ok=True)
     pasted = folder / "manual"
     if teacher == "manual" and pasted.is_dir():
         shutil.rmtree(folder / "manual.old", ignore_errors=True)
