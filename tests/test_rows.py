@@ -519,4 +519,6 @@ def test_rows_by_hand_are_read_in_the_one_spelling(tmp_path, capsys):
     with pytest.raises(SystemExit):
         rows.read(path, GH)
     said_so = capsys.readouterr().err
-    assert f"{path}:1: grounding" in said_so and said_so.endswith("mend the row, or run train-generate-force for fresh data\n")
+    assert f"{path}:1: grounding" in said_so and said_so.endswith(
+        "mend the row, or run train-generate-force for fresh data\n"
+    )
