@@ -53,11 +53,9 @@ def stages(settings):
     rows = settings["num"] * 0.9
     epochs = config["training"]["num_train_epochs"]
     slower = 1 if base in (base_model.BUNDLED, base_model.GENERAL) else parameters(base) / BUNDLED_SIZE
-    speed = TOKENS_PER_SECOND[device]
     if device == "cpu" and not str(base_model.fast_dtype()).endswith("bfloat16"):
-        speed *= WITHOUT_BFLOAT16
-    if not config["training"].get("use_lora", True):
-        speed *= ALL_WEIGHTS
+        slower /= WITHOUT_BFLOAT16
+    speed = TOKENS_PER_SECOND[device] * (1 if config["training"].get("use_lora", True) else ALL_WEIGHTS)
     seconds = rows * ROW_TOKENS * epochs * slower / speed + 30
     fresh = fresh or not utils.is_current(models / "sft", fingerprint)
     yield (
