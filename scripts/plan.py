@@ -53,10 +53,10 @@ def stages(settings):
     rows = settings["num"] * 0.9
     epochs = config["training"]["num_train_epochs"]
     slower = 1 if base in (base_model.BUNDLED, base_model.GENERAL) else parameters(base) / BUNDLED_SIZE
-    if device == "cpu" and not str(base_model.fast_dtype()).endswith("bfloat16"):
-        slower /= WITHOUT_BFLOAT16
+    native = device != "cpu" or str(base_model.fast_dtype()).endswith("bfloat16")
+    torch_slower = slower if native else slower / WITHOUT_BFLOAT16  # llama.cpp does not care
     speed = TOKENS_PER_SECOND[device] * (1 if config["training"].get("use_lora", True) else ALL_WEIGHTS)
-    seconds = rows * ROW_TOKENS * epochs * slower / speed + 30
+    seconds = rows * ROW_TOKENS * epochs * torch_slower / speed + 30
     fresh = fresh or not utils.is_current(models / "sft", fingerprint)
     yield (
         "sft",
@@ -67,7 +67,9 @@ def stages(settings):
 
     config, fingerprint = gen_prefs.plan(settings, base)
     pairs = config["model"]["max_pairs"]
-    seconds = pairs * config["model"]["prompts_per_pair"] * config["model"]["samples"] * SECONDS_PER_SAMPLE * slower
+    seconds = (
+        pairs * config["model"]["prompts_per_pair"] * config["model"]["samples"] * SECONDS_PER_SAMPLE * torch_slower
+    )
     fresh = fresh or (read_json(folder / "preferences.json") or {}).get("fingerprint") != fingerprint
     yield "gen_prefs", "run" if fresh else "up to date", f"at most {pairs} pairs", seconds if fresh else 0
 
@@ -77,7 +79,7 @@ def stages(settings):
         "dpo",
         "run" if fresh else "up to date",
         "kept only if it wins on held-out rows",
-        pairs * SECONDS_PER_PAIR * slower if fresh else 0,
+        pairs * SECONDS_PER_PAIR * torch_slower if fresh else 0,
     )
 
     final = gguf_path(name, settings["quant"])
