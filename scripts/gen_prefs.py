@@ -28,7 +28,7 @@ from settings import parse_settings, stage_config
 from teacher import sources
 from utils import data_dir, display, models_dir, need, read_json, write_jsonl
 
-BATCH = 16  # requests that are answered at once
+BATCH, BATCH_GPU = 16, 64  # requests that are answered at once: on a GPU a step of many takes as long as one of few
 
 
 def plan(settings, base=None):
@@ -163,18 +163,18 @@ def main(argv):
     frame = read_json(sft / "prompt.json")
     model, tokenizer = base_model.load_tuned(sft)
     model.eval()
-    starts = range(len(progress.records) * BATCH, len(order), BATCH)
-    bar = tqdm(total=len(order), desc="gen_prefs", initial=starts.start, unit="request", disable=None)
-    for start in starts:
+    at_once = BATCH if model.device.type == "cpu" else BATCH_GPU
+    bar = tqdm(total=len(order), desc="gen_prefs", unit="request", disable=None)
+    while (start := sum(r["tried"] for r in progress.records)) < len(order):
+        bar.update(start - bar.n)
         if sum(len(r["pairs"]) for r in progress.records) >= most:
             break
-        batch = order[start : start + BATCH]
+        batch = order[start : start + at_once]
         prompts = [prompt.encode(tokenizer, frame, r)[0] for r in batch]
         answers = sample(model, tokenizer, prompts, frame["eos"], number, settings["seed"] + start)
         found = [(r, nearest_miss(r, a, schema)) for r, a in zip(batch, answers, strict=True)]
         pairs = [pair_of(r, a, frame, schema) for r, a in found if a is not None]
         progress.save([{"pairs": pairs, "tried": len(batch)}])
-        bar.update(len(batch))
     bar.close()
     pairs = [p for r in progress.records for p in r["pairs"]][:most]
     tried = sum(r["tried"] for r in progress.records)

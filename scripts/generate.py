@@ -79,7 +79,7 @@ def draw_rows(teacher, schema, num, progress):
 
     seen, rejected = Seen(), Counter()
     for d in progress.records:
-        teacher.accept({"used": [[tuple_of(k), tuple_of(c)] for k, c in d["used"]]})
+        teacher.accept(d)
         seen.fault(d["row"], d["split"])
     start = len(progress.records)
     if start:
@@ -113,10 +113,6 @@ def faults_of(drawn, split, schema, seen):
     if drawn is None:
         return ["draw: contradicts itself"]
     return row_faults(drawn["row"], schema) or [f for f in [seen.fault(drawn["row"], split)] if f]
-
-
-def tuple_of(value):
-    return tuple(tuple_of(v) for v in value) if isinstance(value, list) else value
 
 
 def main(argv):

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 import notation
 import phrasebook
 
+COUNTS = (0.33, 0.37, 0.22, 0.08)  # how often `[*]` is none, one, two, three phrases
+JOINS = {" ": 0.74, ", ": 0.12, ". ": 0.09, " - ": 0.05}  # what stands before the phrases at the end of a request
+MARKED = 0.1  # of the requests that end in a value of one word have a mark behind it, which is no part of the value
 NUMBERED = re.compile(r"(number|nr\.?|no\.|#) ?$")  # before a number: "nr 12", never "nr number 12"
 
 
@@ -56,20 +59,23 @@ class Speaker:
         self.take_effects(said, frame, sub)
         nodes = list(notation.leaves(frame.node, rng))
         slots = {n.value for n in nodes if n.kind == "slot"}
+        end = max((i + 1 for i, n in enumerate(nodes) if n.kind != "option" and n.value.strip()), default=0)
+        join = rng.choices(list(JOINS), list(JOINS.values()))[0]
         texts = []
-        for n in nodes:
+        for i, n in enumerate(nodes):
+            how = (sub, said, slots, rng, jitter, plain, sought, join if i >= end > 0 else " ")
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":
                 lists = [key for key in self.option_lists(sub, said, slots) if key[1] not in {m.value for m in nodes}]
                 wanted = [key for key in lists if self.has(key, sought)][:1]
-                count = max(rng.choices((0, 1, 2), (0.4, 0.4, 0.2))[0], len(wanted))
+                count = max(rng.choices(range(len(COUNTS)), COUNTS)[0], len(wanted))
                 for _ in range(min(count, len(lists))):
                     key = wanted.pop() if wanted else self.least(("option", sub.label), lists, rng, jitter)
                     lists.remove(key)
-                    texts += self.option(key, sub, said, slots, rng, jitter, plain, sought)
+                    texts += self.option(key, *how)
             elif rng.random() < 0.55 or self.has(self.list_of(sub, n.value), sought):
-                texts += self.option(self.list_of(sub, n.value), sub, said, slots, rng, jitter, plain, sought)
+                texts += self.option(self.list_of(sub, n.value), *how)
         texts = [n for n in texts if n.kind == "slot" or n.value]
         for position, n in enumerate(texts):
             if n.kind == "text":
@@ -113,8 +119,8 @@ class Speaker:
             sought in p.says or sought.removeprefix("+") in p.flags for p in self.book.options.get(key, [])
         )
 
-    def option(self, key, sub, said, slots, rng, jitter, plain, sought):
-        """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none."""
+    def option(self, key, sub, said, slots, rng, jitter, plain, sought, join):
+        """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none. join: what stands before it."""
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         free = []
         for p in self.book.options.get(key, []):
@@ -137,7 +143,12 @@ class Speaker:
         said.used += [(("option", sub.label), key), (("phrase", key), phrase.id)]
         nodes = list(notation.leaves(phrase.node, rng))
         first = nodes[0].value if nodes and nodes[0].kind == "text" else ""
-        return [notation.Node("text", "" if first.startswith(",") else " "), *nodes, notation.Node("text", " ")]
+        if first.startswith("-"):
+            join = " "
+        if join == ". " and first:
+            first = first.removeprefix(", ")
+            nodes[0] = notation.Node("text", first[:1].upper() + first[1:] if rng.random() < 0.5 else first)
+        return [notation.Node("text", "" if first.startswith(",") else join), *nodes, notation.Node("text", " ")]
 
     def add_slot(self, said, name, sub, rest, rng, jitter):
         """Draw a value, write it as people do, record its meaning. rest: the text behind it. False when it cannot be written."""
@@ -192,6 +203,9 @@ class Speaker:
             ):  # "now" is no politeness where it is a flag
                 before, after = fill
                 segments = tidy([(before, False), *segments, (after, False)])
+        last = segments[-1] if segments else ("", False)
+        if last[1] and re.fullmatch(r"\S*\w", last[0]) and rng.random() < MARKED:
+            segments = [*segments, (rng.choice(".!?"), False)]
         out = []
         style = rng.random()
         for i, (text, is_value) in enumerate(segments):

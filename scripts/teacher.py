@@ -19,14 +19,15 @@ from utils import SCHEMAS
 
 SHARES = {"ctx": 0.6, "noctx": 0.2, "ask": 0.2}  # the spec's: command with context, command without, clarification
 ASK_SHARES = {
-    "missing_arg": 0.2,
-    "pronoun": 0.22,
-    "multiple": 0.15,
-    "ambiguous_command": 0.12,
-    "off_topic": 0.12,
-    "unclear": 0.1,
+    "missing_arg": 0.19,
+    "pronoun": 0.28,
+    "multiple": 0.14,
+    "ambiguous_command": 0.1,
+    "off_topic": 0.14,
+    "unclear": 0.06,
     "typo": 0.09,
 }
+TWINS = 0.6  # of the pronoun questions have the very words of a command that took its value from the context, without that value
 USES = 0.27  # of the commands with context take a value from it; for the others it does not matter
 SEEK = 0.35  # of the commands are drawn for an argument or flag that has had the fewest rows
 PLAIN = 0.35  # of the commands carry no flag for certain; drawn by coverage alone, every second one would have one
@@ -55,6 +56,7 @@ class Teacher:
             self.book = compose.phrasebook(schema, self.lexicon)
             self.origin = "frames composed from the schema"
         self.served = Counter()
+        self.untwinned = {"train": [], "val": []}  # commands that took a value from the context, none of which is a question yet
         self.split_of = self.split_frames()
         self.pools = {split: self.sort_frames(split) for split in ("train", "val")}
         every = itertools.chain(*self.book.frames.values(), *self.book.clarify.values())
@@ -137,6 +139,8 @@ class Teacher:
             category = self.least((split, "ask"), list(asks), rng, min(jitter, 2), asks.get)
         elif kind == "ctx" and pools["use"] and (rng.random() < USES or not pools["ctx"]):
             category = "use"
+        if category == "pronoun" and self.untwinned[split] and rng.random() < TWINS:
+            return self.twin(rng.choice(self.untwinned[split][:20]), rng)
         label = self.least(
             (split, category), list(pools[category]), rng, jitter, lambda lb: weight_of(self.schema.by_label.get(lb))
         )
@@ -174,13 +178,33 @@ class Teacher:
             "split": split,
             "kind": kind,
             "category": category,
-            "label": label,
+            "label": frame.label or label,
             "frame": frame.id,
+            "points": said.points,
             "used": used,
         }
 
+    def twin(self, drawn, rng):
+        """The words of a drawn command that points at its context, where nothing is known that it could point at: a question."""
+        sub = self.schema.by_label[drawn["label"]]
+        sources = [sub.arg[a].from_context for a in drawn["points"]]
+        context = context_of(self.schema, self.lexicon, rng, present=0.5, forbids=sources)
+        question = clarification(self.schema, "pronoun", [sub.label], drawn["points"][0].replace("_", " "))
+        row = {"instruction": drawn["row"]["instruction"], "context": nest(context), "output": dumps(question)}
+        counted = [(drawn["split"], "ask"), ((drawn["split"], "ask"), "pronoun")]
+        used = [*counted, ((drawn["split"], "pronoun"), sub.label), ((drawn["split"], "pronoun", sub.label), drawn["frame"])]
+        kept = {k: drawn[k] for k in ("split", "label", "frame", "points")}
+        return {"row": row, **kept, "kind": "ask", "category": "pronoun", "used": used, "twin": True}
+
     def accept(self, drawn):
-        self.served.update((freeze(k), c) for k, c in drawn["used"])
+        """Count what a row has used, which decides what comes next. drawn: as draw() made it, or read back from JSON."""
+        self.served.update((freeze(k), freeze(c)) for k, c in drawn["used"])
+        waiting = self.untwinned[drawn["split"]]
+        if drawn["kind"] == "ctx" and drawn["points"]:
+            waiting.append(drawn)
+        elif drawn.get("twin"):
+            said = drawn["row"]["instruction"]
+            waiting[:] = [d for d in waiting if d["row"]["instruction"] != said]
 
     def richness(self, said):
         """How many rows an argument or flag should have for each of another's: an enum one for every second value."""
