@@ -186,6 +186,7 @@ def sft_trainer():
 def watch(trainer, rows, frame, tokenizer, schema):
     """Look at validation rows LOOKS times, the last time at the end: validation loss and perplexity where the trainer has such rows,
     and what the model answers to PROBED of them. All of it goes to the log, and to whatever report_to names."""
+    import torch
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
@@ -197,7 +198,7 @@ def watch(trainer, rows, frame, tokenizer, schema):
                 return
             logging, training = control.should_log, trainer.model.training  # log() would take this step's own line away
             trainer.model.eval()
-            with trainer.compute_loss_context_manager():
+            with torch.autocast(args.device.type, torch.bfloat16, enabled=args.bf16):
                 found = probe(trainer.model, tokenizer, frame, rows[:PROBED], schema)
             trainer.log(found)
             trainer.model.train(training)

@@ -12,6 +12,7 @@ import utils
 from conftest import Project
 from pytest import approx
 from report import data_page
+from teacher import ASK_SHARES
 from tiny import NOTES, command, question, row
 
 WORDS = ["name=notes", "num=60"]
@@ -193,7 +194,7 @@ def test_shares_of_kinds_categories_and_context(rows):
             ("command, without", 1, 1, 0.33, 0.2),
             ("question back", 1, 1, 0.33, 0.2),
         ],
-        "Questions back": [("pronoun", 1, 0, 0.5, 0.22), ("unclear", 0, 1, 0.5, 0.1)],
+        "Questions back": [("pronoun", 1, 0, 0.5, ASK_SHARES["pronoun"]), ("unclear", 0, 1, 0.5, ASK_SHARES["unclear"])],
         "Context of all rows": [
             ("all fields", 1, 0, 0.17, None),
             ("some fields", 1, 0, 0.17, None),

@@ -365,6 +365,33 @@ def test_killed_run_continues_and_ends_where_an_undisturbed_one_does(project, ti
         assert torch.allclose(weight, continued[name], atol=1e-4), name
 
 
+def test_a_look_at_validation_rows_multiplies_in_what_is_trained_in(tiny_base, tokenizer, frame):
+    """On CUDA nothing casts but a wrapper around forward(), past which generate() goes: adapters in float32 would meet bfloat16."""
+    from contextlib import nullcontext
+
+    from peft import get_peft_model
+
+    config = stage_config("sft", parse_settings(["name=notes"]), "a base")["training"]
+    bare = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16)
+    model = get_peft_model(bare, finetune.lora(config))
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    finetune.compute_in_bf16(model)
+    logged, watching = [], []
+    trainer = SimpleNamespace(
+        model=model,
+        eval_dataset=None,
+        log=logged.append,
+        add_callback=watching.append,
+        compute_loss_context_manager=nullcontext,
+    )
+    finetune.watch(trainer, ROWS, frame, tokenizer, NOTES)
+    arguments = SimpleNamespace(device=torch.device("cpu"), bf16=True)
+    watching[0].on_step_end(arguments, SimpleNamespace(global_step=4, max_steps=4), SimpleNamespace(should_log=False))
+    assert [set(found) for found in logged] == [
+        {"eval_exact_match", "eval_json_valid", "eval_seconds_per_answer"}
+    ]
+
+
 def test_the_seconds_of_an_interrupted_run_count(tmp_path, capsys):
     checkpoint, clock, watching = tmp_path / "checkpoint-10", tmp_path / "seconds.json", []
     checkpoint.mkdir()

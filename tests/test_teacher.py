@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from types import SimpleNamespace
 
@@ -205,6 +206,21 @@ def test_a_pointing_frame_becomes_a_question_exactly_where_the_field_is_missing(
     assert answered >= 10
 
 
+def test_many_questions_have_the_very_words_of_a_command(run):
+    """Only the context tells them apart: with it a value is taken, without it the same words are a question."""
+    used = {(d["split"], d["row"]["instruction"]): d for d in run.rows if d["kind"] == "ctx" and d["points"]}
+    asked = [d for d in run.rows if d["category"] == "pronoun"]
+    twins = [d for d in asked if (d["split"], d["row"]["instruction"]) in used]
+    assert len(twins) >= len(asked) / 3
+    for d in twins:
+        command = used[d["split"], d["row"]["instruction"]]
+        assert (d["frame"], d["label"]) == (command["frame"], command["label"])
+        sub = run.schema.by_label[d["label"]]
+        sources = {sub.arg[a].from_context for a in command["points"]}
+        assert sources <= set(flatten(command["row"]["context"]))
+        assert not sources & set(flatten(d["row"]["context"] or {}))
+
+
 def test_contexts_are_full_partial_and_null(run):
     sizes = [len(flatten(d["row"]["context"])) for d in run.rows]
     every = len(run.schema.context)
@@ -350,6 +366,43 @@ def test_what_a_frame_can_say(gh):
     assert gh.teacher.speaker.can_say(frame, gh.schema) == {"number", "+squash", "+delete-branch"}
     frame = phrasebook.parse_line("reopen {number}", 1, "frames/issue reopen", "issue reopen", {})
     assert gh.teacher.speaker.can_say(frame, gh.schema) == set()  # what is required is said anyway
+
+
+def spoken(gh, line, seed):
+    """How a frame of `pr list` is said."""
+    frame = phrasebook.parse_line(line, 1, "frames/pr list", "pr list", {})
+    said = gh.teacher.speaker.say(frame, gh.schema.by_label["pr list"], random.Random(seed), 50)
+    return "".join(t for t, _ in tidy(said.segments)), said
+
+
+def test_conditions_at_the_end_are_set_side_by_side_in_several_ways(gh):
+    texts = [spoken(gh, "all prs [*]", seed)[0] for seed in range(400)]
+    starts = {re.match(r"all prs( - |\. |, | |$)", t).group(1) for t in texts}
+    assert starts == {" - ", ". ", ", ", " ", ""}
+    assert any(re.search(r"\. [A-Z]", t) for t in texts), "no fragment begins with a capital"
+    assert not any(re.search(r"[.-] --?\w", t) for t in texts), "a flag of the command line stands as a sentence of its own"
+
+
+def test_conditions_in_the_middle_stand_in_the_sentence(gh):
+    for seed in range(200):
+        text, _ = spoken(gh, "which prs [label] are still around", seed)
+        assert re.fullmatch(r"which prs(,? [^.]+)? are still around", text.replace("release/2.", "")), text
+
+
+def test_up_to_three_conditions_are_said_at_once(gh):
+    counts = Counter(sum(k[0] == "phrase" for k, _ in spoken(gh, "all prs [*]", seed)[1].used) for seed in range(400))
+    assert set(counts) == {0, 1, 2, 3}
+
+
+def test_the_mark_behind_a_value_is_no_part_of_it(gh):
+    dress = lambda value, seed: gh.teacher.speaker.dress(  # noqa: E731
+        Said(segments=[("merge into ", False), (value, True)], open_end=True), random.Random(seed), "ctx", set()
+    )
+    ends = Counter(dress("release/2.x", seed)[-1] for seed in range(400))
+    assert {"x", ".", "!", "?"} == set(ends)
+    assert ends["x"] > 300
+    for value in ("two words", "it's done?"):  # free text that has no quotes, and what has a mark already
+        assert {dress(value, seed)[-len(value) :] for seed in range(200)} == {value}
 
 
 # --------------------------------------------------------------------------------------------------------- dressing
