@@ -104,7 +104,7 @@ class Lexicon:
         if first.lower() in self.first_words and category != "typo":
             choices.append(("imperative", 4))
         if not open_end:
-            choices.append(("after", 3))
+            choices += [("after", 3), ("reason", 2)]
         group = rng.choices([c for c, _ in choices], [w for _, w in choices])[0]
         pattern = rng.choice(self.wording[group]).replace(
             "{mark}", rng.choice(self.wording["mark"]).replace("(", "\\(").replace(")", "\\)")
