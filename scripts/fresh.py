@@ -23,6 +23,7 @@ def settings_of(name):
 
 def draw(name, schema, number, purpose, seed=0):
     """At most `number` rows from the frames of the training rows, none of whose inputs is in the data set; None where no teacher can draw them.
+    Each has "points" too: the arguments that a pointing word stands for.
 
     purpose: a small number of the caller's own, so that no two callers get the same rows.
     """
@@ -38,7 +39,7 @@ def draw(name, schema, number, purpose, seed=0):
         made = teacher.draw(index, "train", 0)
         if made and not row_faults(made["row"], schema) and not seen.fault(made["row"], "train"):
             teacher.accept(made)
-            out.append(made["row"])
+            out.append({**made["row"], "points": made["points"]})
             if len(out) == number:
                 break
     return out

@@ -99,7 +99,8 @@ def with_twins(rows, schema):
     for row in rows:
         out.append(row)
         twin = decisions.twin({**row, "expected": scores.parse(row["output"])}, schema)
-        if twin and not twin["also"] and row["instruction"] not in bare:
+        points = row.get("points", True)  # of rows that no teacher has drawn, the words alone tell
+        if twin and points and not twin["also"] and row["instruction"] not in bare:
             bare.add(row["instruction"])
             out.append({**row, "context": None, "output": dumps(twin["expected"])})
     return out
@@ -164,9 +165,9 @@ def main(argv):
     model, tokenizer = base_model.load_tuned(sft)
     model.eval()
     at_once = BATCH if model.device.type == "cpu" else BATCH_GPU
-    bar = tqdm(total=len(order), desc="gen_prefs", unit="request", disable=None)
-    while (start := sum(r["tried"] for r in progress.records)) < len(order):
-        bar.update(start - bar.n)
+    start = sum(r["tried"] for r in progress.records)
+    bar = tqdm(total=len(order), desc="gen_prefs", initial=start, unit="request", disable=None)
+    while start < len(order):
         if sum(len(r["pairs"]) for r in progress.records) >= most:
             break
         batch = order[start : start + at_once]
@@ -175,10 +176,12 @@ def main(argv):
         found = [(r, nearest_miss(r, a, schema)) for r, a in zip(batch, answers, strict=True)]
         pairs = [pair_of(r, a, frame, schema) for r, a in found if a is not None]
         progress.save([{"pairs": pairs, "tried": len(batch)}])
+        start += len(batch)
+        bar.update(len(batch))
     bar.close()
-    pairs = [p for r in progress.records for p in r["pairs"]][:most]
+    pairs = [p for r in progress.records for p in r["pairs"]]
     tried = sum(r["tried"] for r in progress.records)
-    wrong, counts = len(pairs), {}
+    wrong, pairs, counts = len(pairs), pairs[:most], {}
     if by_claude(settings):
         pairs, counts = reviewed(pairs, settings, schema)
         if counts:

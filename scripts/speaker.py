@@ -63,11 +63,25 @@ class Speaker:
         join = rng.choices(list(JOINS), list(JOINS.values()))[0]
         texts = []
         for i, n in enumerate(nodes):
-            how = (sub, said, slots, rng, jitter, plain, sought, join if i >= end > 0 else " ")
+            before = next((t.value for t in reversed(texts) if t.value.strip()), "").rstrip()
+            how = (
+                sub,
+                said,
+                slots,
+                rng,
+                jitter,
+                plain,
+                sought,
+                join if i >= end > 0 and before[-1:] not in "?!.:" else " ",
+            )
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":
                 lists = [key for key in self.option_lists(sub, said, slots) if key[1] not in {m.value for m in nodes}]
+                if (
+                    plain and rng.random() < 0.7
+                ):  # what is left of their phrases are those that say "without": not too often
+                    lists = [key for key in lists if not any(p.flags for p in self.book.options[key])]
                 wanted = [key for key in lists if self.has(key, sought)][:1]
                 count = max(rng.choices(range(len(COUNTS)), COUNTS)[0], len(wanted))
                 for _ in range(min(count, len(lists))):

@@ -56,7 +56,11 @@ class Teacher:
             self.book = compose.phrasebook(schema, self.lexicon)
             self.origin = "frames composed from the schema"
         self.served = Counter()
-        self.untwinned = {"train": [], "val": []}  # commands that took a value from the context, none of which is a question yet
+        self.untwinned = {
+            "train": [],
+            "val": [],
+        }  # commands that point at their context, whose words are no question yet
+        self.asked = {"train": set(), "val": set()}  # the words of pronoun questions
         self.split_of = self.split_frames()
         self.pools = {split: self.sort_frames(split) for split in ("train", "val")}
         every = itertools.chain(*self.book.frames.values(), *self.book.clarify.values())
@@ -123,7 +127,8 @@ class Teacher:
     def draw(self, index, split, patience):
         """Candidate row `index`, or None when the draw contradicts itself. patience: how many candidates failed before it.
 
-        Returns {"row", "split", "kind", "category", "frame", "label", "used"}; call accept() if it goes into the data.
+        Returns {"row", "split", "kind", "category", "frame", "label", "points", "used"}, of a command's twin "twin" too; call accept() if it
+        goes into the data. points: arguments that a pointing word stands for.
         """
         rng = random.Random(f"{self.seed}:{index}")
         jitter = 1 + patience * 0.5
@@ -192,19 +197,23 @@ class Teacher:
         question = clarification(self.schema, "pronoun", [sub.label], drawn["points"][0].replace("_", " "))
         row = {"instruction": drawn["row"]["instruction"], "context": nest(context), "output": dumps(question)}
         counted = [(drawn["split"], "ask"), ((drawn["split"], "ask"), "pronoun")]
-        used = [*counted, ((drawn["split"], "pronoun"), sub.label), ((drawn["split"], "pronoun", sub.label), drawn["frame"])]
+        used = [
+            *counted,
+            ((drawn["split"], "pronoun"), sub.label),
+            ((drawn["split"], "pronoun", sub.label), drawn["frame"]),
+        ]
         kept = {k: drawn[k] for k in ("split", "label", "frame", "points")}
         return {"row": row, **kept, "kind": "ask", "category": "pronoun", "used": used, "twin": True}
 
     def accept(self, drawn):
         """Count what a row has used, which decides what comes next. drawn: as draw() made it, or read back from JSON."""
         self.served.update((freeze(k), freeze(c)) for k, c in drawn["used"])
-        waiting = self.untwinned[drawn["split"]]
-        if drawn["kind"] == "ctx" and drawn["points"]:
+        waiting, asked, words = self.untwinned[drawn["split"]], self.asked[drawn["split"]], drawn["row"]["instruction"]
+        if drawn["category"] == "pronoun":
+            asked.add(words)
+            waiting[:] = [d for d in waiting if d["row"]["instruction"] != words]
+        elif drawn["kind"] == "ctx" and drawn["points"] and words not in asked:
             waiting.append(drawn)
-        elif drawn.get("twin"):
-            said = drawn["row"]["instruction"]
-            waiting[:] = [d for d in waiting if d["row"]["instruction"] != said]
 
     def richness(self, said):
         """How many rows an argument or flag should have for each of another's: an enum one for every second value."""

@@ -194,7 +194,10 @@ def test_shares_of_kinds_categories_and_context(rows):
             ("command, without", 1, 1, 0.33, 0.2),
             ("question back", 1, 1, 0.33, 0.2),
         ],
-        "Questions back": [("pronoun", 1, 0, 0.5, ASK_SHARES["pronoun"]), ("unclear", 0, 1, 0.5, ASK_SHARES["unclear"])],
+        "Questions back": [
+            ("pronoun", 1, 0, 0.5, ASK_SHARES["pronoun"]),
+            ("unclear", 0, 1, 0.5, ASK_SHARES["unclear"]),
+        ],
         "Context of all rows": [
             ("all fields", 1, 0, 0.17, None),
             ("some fields", 1, 0, 0.17, None),

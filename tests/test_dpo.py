@@ -96,6 +96,14 @@ def test_preferences_are_new_requests_with_wrong_answers(trained):
     assert not (trained.data() / "preferences_progress.jsonl").exists()
 
 
+def test_words_that_point_at_nothing_have_no_twin():
+    """The teacher knows what points; where it does not say, the words alone tell."""
+    merged = row("read it again, i'm new here", command("read", number=3), {"notes": {"current_note": 3}})
+    assert len(gen_prefs.with_twins([merged], NOTES)) == 2
+    assert len(gen_prefs.with_twins([{**merged, "points": ["number"]}], NOTES)) == 2
+    assert gen_prefs.with_twins([{**merged, "points": []}], NOTES) == [{**merged, "points": []}]
+
+
 def test_data_by_hand_lends_its_training_rows(monkeypatch):
     monkeypatch.setattr(fresh, "settings_of", lambda name: None)
     rows = [row(f"read {n}", command("read", number=n)) for n in range(50)]

@@ -387,9 +387,7 @@ def test_a_look_at_validation_rows_multiplies_in_what_is_trained_in(tiny_base, t
     finetune.watch(trainer, ROWS, frame, tokenizer, NOTES)
     arguments = SimpleNamespace(device=torch.device("cpu"), bf16=True)
     watching[0].on_step_end(arguments, SimpleNamespace(global_step=4, max_steps=4), SimpleNamespace(should_log=False))
-    assert [set(found) for found in logged] == [
-        {"eval_exact_match", "eval_json_valid", "eval_seconds_per_answer"}
-    ]
+    assert [set(found) for found in logged] == [{"eval_exact_match", "eval_json_valid", "eval_seconds_per_answer"}]
 
 
 def test_the_seconds_of_an_interrupted_run_count(tmp_path, capsys):

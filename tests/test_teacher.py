@@ -380,7 +380,9 @@ def test_conditions_at_the_end_are_set_side_by_side_in_several_ways(gh):
     starts = {re.match(r"all prs( - |\. |, | |$)", t).group(1) for t in texts}
     assert starts == {" - ", ". ", ", ", " ", ""}
     assert any(re.search(r"\. [A-Z]", t) for t in texts), "no fragment begins with a capital"
-    assert not any(re.search(r"[.-] --?\w", t) for t in texts), "a flag of the command line stands as a sentence of its own"
+    assert not any(re.search(r"[.-] --?\w", t) for t in texts), (
+        "a flag of the command line stands as a sentence of its own"
+    )
 
 
 def test_conditions_in_the_middle_stand_in_the_sentence(gh):

@@ -38,7 +38,7 @@ class Missing(Speech):
                 if r.style == "create" and r.target not in left and not r.kind:
                     forms = [Form(f"{d} {self.slot}".strip(), effects) for d in ("", "called", "named")]
                 form = forms[i % len(forms)]
-                self.add(f"missing {effects}: {i % 2}", f"{safe(verb)} {form.text} {way}", form.effects)
+                self.add(f"missing {effects}: {i % 2}", f"{safe(verb)} {form.text} {way}", form.effects, 0)
         if implied and not r.rest and not self.must_say_kind:
             effects = f"~{implied.name}"
             for attr in attrs:
@@ -53,6 +53,6 @@ class Missing(Speech):
             left = " ".join(f"?{x.name}" for x in required)
             for noun in map(safe, r.nouns[:3]):
                 for verb in self.pick(self.spoken(True), 3):
-                    self.add("<v> <an>", f"{safe(verb)} {a(noun)}", left)
-                    self.add("<v> a new <n>", f"(i want to|let's|can you) {safe(verb)} a new {noun}", left)
-                self.add("i need <an>", f"(i need|i want|give me|new) {a(noun)}", left)
+                    self.add("<v> <an>", f"{safe(verb)} {a(noun)}", left, 0)
+                    self.add("<v> a new <n>", f"(i want to|let's|can you) {safe(verb)} a new {noun}", left, 0)
+                self.add("i need <an>", f"(i need|i want|give me|new) {a(noun)}", left, 0)
