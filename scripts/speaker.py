@@ -11,6 +11,9 @@ import notation
 import phrasebook
 
 COUNTS = (0.33, 0.37, 0.22, 0.08)  # how often `[*]` is none, one, two, three phrases
+CONTRAST = (
+    0.2  # how often a request that shall carry no flag takes a phrase of a list of flags: one that says "without"
+)
 JOINS = {" ": 0.74, ", ": 0.12, ". ": 0.09, " - ": 0.05}  # what stands before the phrases at the end of a request
 MARKED = 0.1  # of the requests that end in a value of one word have a mark behind it, which is no part of the value
 NUMBERED = re.compile(r"(number|nr\.?|no\.|#) ?$")  # before a number: "nr 12", never "nr number 12"
@@ -78,10 +81,6 @@ class Speaker:
                 texts.append(n)
             elif n.value == "*":
                 lists = [key for key in self.option_lists(sub, said, slots) if key[1] not in {m.value for m in nodes}]
-                if (
-                    plain and rng.random() < 0.7
-                ):  # what is left of their phrases are those that say "without": not too often
-                    lists = [key for key in lists if not any(p.flags for p in self.book.options[key])]
                 wanted = [key for key in lists if self.has(key, sought)][:1]
                 count = max(rng.choices(range(len(COUNTS)), COUNTS)[0], len(wanted))
                 for _ in range(min(count, len(lists))):
@@ -135,9 +134,12 @@ class Speaker:
 
     def option(self, key, sub, said, slots, rng, jitter, plain, sought, join):
         """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none. join: what stands before it."""
+        phrases = self.book.options.get(key, [])
+        if plain and any(p.flags for p in phrases) and rng.random() > CONTRAST:
+            return []
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         free = []
-        for p in self.book.options.get(key, []):
+        for p in phrases:
             sets = p.says
             if (
                 not (plain and p.flags)
@@ -150,6 +152,9 @@ class Speaker:
         if not free:
             return []
         free = [p for p in free if sought and (sought in p.says or sought.removeprefix("+") in p.flags)] or free
+        setting = [p for p in free if p.flags or p.says]
+        if setting and len(setting) < len(free) and any(p.flags for p in setting) and rng.random() > CONTRAST:
+            free = setting
         chosen = self.least(("phrase", key), [p.id for p in free], rng, jitter)
         phrase = next(p for p in free if p.id == chosen)
         self.take_effects(said, phrase, sub)
