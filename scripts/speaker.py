@@ -38,6 +38,10 @@ class Speaker:
 
     def __init__(self, book, lexicon, least):
         self.book, self.lexicon, self.least = book, lexicon, least
+        self.sets = {  # option list -> what its phrases set: (flags, arguments)
+            key: ({f for p in phrases for f in p.flags}, {a for p in phrases for a in p.says})
+            for key, phrases in book.options.items()
+        }
 
     # ----------------------------------------------------------------------------------------------------- saying
     def can_say(self, frame, schema):
@@ -117,9 +121,7 @@ class Speaker:
         """Option lists that `[*]` may use: the subcommand's own, and general ones whose flags and arguments it has. Phrases of one
         list exclude each other, so a list of which something is said already ("squash", against "with a rebase") is out."""
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
-        for (label, name), phrases in self.book.options.items():
-            flags = {f for p in phrases for f in p.flags}
-            args = {a for p in phrases for a in p.says}
+        for (label, name), (flags, args) in self.sets.items():
             if flags & said.flags or args & taken:
                 continue
             fits = flags <= set(sub.flag) and args <= set(sub.arg)
@@ -135,7 +137,7 @@ class Speaker:
     def option(self, key, sub, said, slots, rng, jitter, plain, sought, join):
         """Nodes of one phrase of an option list that adds to what is said without contradicting it; [] when there is none. join: what stands before it."""
         phrases = self.book.options.get(key, [])
-        if plain and any(p.flags for p in phrases) and rng.random() > CONTRAST:
+        if plain and phrases and self.sets[key][0] and rng.random() > CONTRAST:
             return []
         taken = {*said.args, *said.points, *said.implies, *said.missing, *slots}
         free = []
