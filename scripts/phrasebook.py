@@ -51,15 +51,24 @@ def path_of(name):
     return SCHEMAS / "phrases" / f"{name}.yaml"
 
 
+def parsed(text):
+    """(root node, content) of YAML. libyaml, where PyYAML has it, is ten times as fast; what is wrong is said in PyYAML's own words."""
+    import yaml
+
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return yaml.compose(text, Loader=loader), yaml.load(text, Loader=loader)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+
+
 def read(path, schema):
     """(Phrasebook, faults); a fault is "<line>: <what is wrong>". The Phrasebook holds the lines without fault."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where PyYAML has libyaml
-        root = yaml.compose(text, Loader=loader)
-        raw = yaml.load(text, Loader=loader)
+        root, raw = parsed(text)
     except (yaml.YAMLError, ValueError) as e:  # ValueError: not UTF-8, or a day that does not exist
         mark = getattr(e, "problem_mark", None)
         return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {getattr(e, 'problem', e)}"]

@@ -365,6 +365,7 @@ def test_killed_run_continues_and_ends_where_an_undisturbed_one_does(project, ti
         assert torch.allclose(weight, continued[name], atol=1e-4), name
 
 
+@pytest.mark.slow  # imports take seconds
 def test_a_look_at_validation_rows_multiplies_in_what_is_trained_in(tiny_base, tokenizer, frame):
     """On CUDA nothing casts but a wrapper around forward(), past which generate() goes: adapters in float32 would meet bfloat16."""
     from contextlib import nullcontext
@@ -469,6 +470,7 @@ def test_two_processes_train_one_adapter_with_the_same_loss(project, tiny_base):
         assert torch.allclose(weight, same[name], atol=1e-3), name
 
 
+@pytest.mark.slow  # imports take seconds
 def test_reporting_to_what_is_not_installed(project, tiny_base):
     give_data(project)
     line = project.fails("sft.py", "name=notes", f"base={tiny_base}", "sft.logging.report_to=nosuch")
