@@ -11,9 +11,7 @@ import notation
 import phrasebook
 
 COUNTS = (0.33, 0.37, 0.22, 0.08)  # how often `[*]` is none, one, two, three phrases
-CONTRAST = (
-    0.2  # how often a request that shall carry no flag takes a phrase of a list of flags: one that says "without"
-)
+CONTRAST = 0.2  # how often a phrase that says what is not wanted is taken where it could be
 JOINS = {" ": 0.74, ", ": 0.12, ". ": 0.09, " - ": 0.05}  # what stands before the phrases at the end of a request
 MARKED = 0.1  # of the requests that end in a value of one word have a mark behind it, which is no part of the value
 NUMBERED = re.compile(r"(number|nr\.?|no\.|#) ?$")  # before a number: "nr 12", never "nr number 12"
@@ -71,16 +69,8 @@ class Speaker:
         texts = []
         for i, n in enumerate(nodes):
             before = next((t.value for t in reversed(texts) if t.value.strip()), "").rstrip()
-            how = (
-                sub,
-                said,
-                slots,
-                rng,
-                jitter,
-                plain,
-                sought,
-                join if i >= end > 0 and before[-1:] not in "?!.:" else " ",
-            )
+            between = join if i >= end > 0 and not before.endswith(("?", "!", ".", ":")) else " "
+            how = (sub, said, slots, rng, jitter, plain, sought, between)
             if n.kind != "option":
                 texts.append(n)
             elif n.value == "*":

@@ -56,10 +56,8 @@ class Teacher:
             self.book = compose.phrasebook(schema, self.lexicon)
             self.origin = "frames composed from the schema"
         self.served = Counter()
-        self.untwinned = {
-            "train": [],
-            "val": [],
-        }  # commands that point at their context, whose words are no question yet
+        # commands that point at their context, whose words are no question yet
+        self.untwinned = {"train": [], "val": []}
         self.asked = {"train": set(), "val": set()}  # the words of pronoun questions
         self.split_of = self.split_frames()
         self.pools = {split: self.sort_frames(split) for split in ("train", "val")}
