@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import yaml_lines
 from notation import Fault, Node, names, parse_text
 from rows import CATEGORIES
-from schema import value_fits, walk
+from schema import value_fits
 from utils import SCHEMAS, load_yaml
 
 EFFECT = re.compile(r"""\s*(?:([+@~?])([\w.:-]+)|([\w.:-]+)=("[^"]*"|\S+))(?=\s|$)""")
@@ -51,31 +52,13 @@ def path_of(name):
     return SCHEMAS / "phrases" / f"{name}.yaml"
 
 
-def parsed(text):
-    """(root node, content) of YAML. libyaml, where PyYAML has it, is ten times as fast; what is wrong is said in PyYAML's own words."""
-    import yaml
-
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return yaml.compose(text, Loader=loader), yaml.load(text, Loader=loader)
-    except yaml.YAMLError:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-
-
 def read(path, schema):
     """(Phrasebook, faults); a fault is "<line>: <what is wrong>". The Phrasebook holds the lines without fault."""
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        root, raw = parsed(text)
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: not UTF-8, or a day that does not exist
-        mark = getattr(e, "problem_mark", None)
-        return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {getattr(e, 'problem', e)}"]
+    raw, marks, faults = yaml_lines.read(path)
     if not isinstance(raw, dict):
-        return None, ["1: the file is empty; see schemas/phrases/README.md"]
-    marks, faults = {}, []
-    walk(root, (), marks, faults)  # keys given twice are faults: YAML would drop the first
+        faults = faults or [(1, "the file is empty; see schemas/phrases/README.md")]
+        return None, [f"{line}: {what}" for line, what in faults]
+    written = path.read_text(encoding="utf-8").split("\n")
     for key in [k for k in raw if k in ("shared", "values", "options", "frames", "clarify")]:
         if raw[key] is not None and not isinstance(raw[key], dict):
             faults.append((marks[(key,)], f"{key} is no mapping; see schemas/phrases/README.md"))
@@ -117,7 +100,7 @@ def read(path, schema):
         if not isinstance(source, str):
             fault(start, f"{section} {key}: write '{key}: |' and one line a frame below it")
             return
-        below = bool(re.search(r":\s*[|>][-+\d]*\s*(#.*)?$", text.split("\n")[start - 1]))  # not `key: text`
+        below = bool(re.search(r":\s*[|>][-+\d]*\s*(#.*)?$", written[start - 1]))  # not `key: text`
         for number, line in enumerate(source.split("\n"), start + below):
             if not line.strip() or line.lstrip().startswith("# "):
                 continue

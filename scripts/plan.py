@@ -22,7 +22,7 @@ from utils import data_dir, gguf_path, models_dir, read_json
 # Measured on 2 cores with AVX-512 (see the README); other machines scale together.
 ROW_TOKENS = 118
 TOKENS_PER_SECOND = {"cpu": 400, "mps": 2500, "cuda": 30000}  # of the bundled base; mps and cuda are estimates
-ON_CUDA = 2800  # measured on an H100, bundled base: a small model waits for the CPU that starts its kernels, so that no size is faster
+ON_CUDA = 2800  # at most: measured on an H100 with the bundled base, which is so small that it waits for the CPU that starts its kernels
 WITHOUT_BFLOAT16 = 0.45  # of that speed on a CPU that has no AVX-512 BF16 or AMX
 ALL_WEIGHTS = 0.84  # of that speed where all weights are trained instead of adapters
 SECONDS_PER_PAIR, SECONDS_PER_SAMPLE, SECONDS_PER_ANSWER = 1.2, 0.25, 0.4

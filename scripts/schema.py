@@ -5,7 +5,9 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import yaml_lines
 from utils import SCHEMAS, display, fail
+from yaml_lines import dotted, line_of
 
 TYPES = ("string", "integer", "float", "boolean", "path", "enum")
 
@@ -103,24 +105,11 @@ def load(name):
 
 def read(path):
     """(Schema or None, faults). A fault is "<line>: <what is wrong and where>"; the list is in file order."""
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        root, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except FileNotFoundError:
-        return None, ["1: no such file"]
-    except UnicodeDecodeError:
-        return None, ["1: not UTF-8 text"]
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: a day that does not exist
-        mark = getattr(e, "problem_mark", None)
-        problem = getattr(e, "problem", None) or str(e).split("\n")[0]
-        return None, [f"{mark.line + 1 if mark else 1}: not valid YAML: {problem}"]
-    if root is None:
-        return None, ["1: the file is empty; it needs cli_name, description and commands"]
-    lines, twice = {}, []
-    walk(root, (), lines, twice)
-    return from_raw(raw, lines, twice)
+    raw, lines, faults = yaml_lines.read(path)
+    if not lines:
+        faults = faults or [(1, "the file is empty; it needs cli_name, description and commands")]
+        return None, [f"{line}: {what}" for line, what in faults]
+    return from_raw(raw, lines, faults)
 
 
 def from_raw(raw, lines=None, faults=()):
@@ -134,39 +123,6 @@ def from_raw(raw, lines=None, faults=()):
             schema.warnings = warnings(schema, lines)
             return schema, []
     return None, [f"{line}: {what}" for line, what in sorted(set(faults))]
-
-
-def walk(node, path, lines, twice):
-    """Fill lines with {path: line number}; a path is a tuple of keys and indices. Keys given twice go to `twice`."""
-    import yaml
-
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                twice.append((key.start_mark.line + 1, f"{dotted(path)}{key.value} is given twice"))
-            seen.add(key.value)
-            walk(value, (*path, key.value), lines, twice)
-            lines[(*path, key.value)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            walk(value, (*path, i), lines, twice)
-
-
-def dotted(path):
-    """("commands", 0, "name") -> "commands[0].name: " (empty for the top)."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return f"{text.lstrip('.')}: " if text else ""
-
-
-def line_of(path, lines):
-    path = tuple(path)
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 1)
 
 
 def structure_faults(raw, lines):

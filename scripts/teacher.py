@@ -181,7 +181,7 @@ class Teacher:
             "split": split,
             "kind": kind,
             "category": category,
-            "label": frame.label or label,
+            "label": label,
             "frame": frame.id,
             "points": said.points,
             "used": used,

@@ -33,6 +33,7 @@ def test_new_rows_obey_the_rules_and_are_not_known(made):
     assert all(row_faults(r, NOTES) == [] for r in rows)
     assert not {key(r) for r in rows} & {key(r) for r in known(made)}
     assert len({key(r) for r in rows}) == 60
+    assert {bool(r["points"]) for r in rows} == {True, False}  # preferences need to know
     assert rows == fresh.draw("notes", NOTES, 60, 1)
     assert not {key(r) for r in rows} & {key(r) for r in fresh.draw("notes", NOTES, 60, 2)}
 

@@ -5,6 +5,7 @@ import phrasebook
 import pytest
 import schema as cli_schema
 import yaml
+import yaml_lines
 from conftest import ROOT
 
 HEAD = "cli_name: tool\ndescription: A tool\ncommands:\n"
@@ -429,7 +430,7 @@ def test_a_shipped_phrasebook_has_no_fault_and_no_block_twice(path):
     assert faults == []
     assert [s.label for s in schema.subcommands if not book.frames.get(s.label)] == []
     twice = []
-    cli_schema.walk(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), (), {}, twice)
+    yaml_lines.walk(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), (), {}, twice)
     assert twice == []
 
 
