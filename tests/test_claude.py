@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import schema as cli_schema
+import split_check
 import utils
 from claude import bill, cells, direct
 from claude.byhand import ByHand
@@ -247,6 +249,26 @@ def test_near_duplicates_stay_on_one_side_of_the_split():
         sides.setdefault(re.sub(r"\d+", "", a["row"]["instruction"]), set()).add(a["split"])
     assert all(len(s) == 1 for s in sides.values())
     assert sum(a["split"] == "val" for a in done) == 11
+
+
+def test_the_split_keeps_apart_what_its_check_would_find():
+    """A command and a question back in the same words: the value is masked in the one and not in the other."""
+    rng, accepted = random.Random(0), []
+    for n in range(25):
+        made = ["".join(rng.choices("abcdefghijklmnop", k=5)) for _ in range(5)]
+        words, title = " ".join(made), " ".join(made[2:])
+        command = {"command": "gh", "subcommand": "issue create", "args": {"title": title}}
+        question = {"clarify": True, "message": "What about it?"}
+        for said, output in ((words, command), (words.upper() + "!", question)):
+            row = {"instruction": said, "output": json.dumps(output)}
+            accepted.append({"row": row, "kind": str(n % 2), "category": "noctx", "label": ""})
+    for seed in range(20):
+        rows = [
+            {"split": a["split"], "at": "", "instruction": a["row"]["instruction"], "frame": None}
+            for a in direct.split(accepted, seed)
+        ]
+        assert {r["split"] for r in rows} == {"train", "val"}
+        assert split_check.leaks(rows) == []
 
 
 def test_rows_that_differ_in_a_value_alone_count_as_alike():
@@ -721,8 +743,6 @@ def test_starting_afresh_keeps_what_was_paid_for_and_pasted(tmp_path, monkeypatc
 @pytest.mark.slow
 def test_three_thousand_rows_of_gh_with_faults_and_kills(tmp_path):
     """A fifth of the replies is faulty, the run is killed three times: exactly the rows that were asked for come out."""
-    import random
-
     project, rng = Project(tmp_path), random.Random(0)
     kinds = ["429", "500", "529", "reset", "truncated", "refusal", "empty", "shape", "invalid"]
 

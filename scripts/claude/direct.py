@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import utils
 from lexicon import Lexicon
 from settings import stage_config
-from split_check import vectors
+from split_check import NEAR, vectors
 from teacher import VALIDATION
 
 from . import bill, cells
@@ -22,7 +22,7 @@ from .requests import expected, request
 FRUITLESS = 2  # rounds in a row without a single new row, after which the rest is given up
 KNOWN = 15  # instructions that a later round is shown, so that it does not write them again
 INPUT = {"input": {"type": "string"}, "context": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}
-ALIKE = 0.8  # cosine from which two instructions stay on one side of the split
+ALIKE = 0.8  # cosine of masked words from which two instructions stay on one side of the split
 
 
 def mark(teacher, name):
@@ -201,7 +201,9 @@ class Direct:
 def split(accepted, seed):
     """Give each accepted row its "split": about a tenth of each kind for validation, and near-duplicates always on one side."""
     rng = random.Random(f"{seed}:split")
-    group = clusters([masked(a["row"]) for a in accepted])
+    rows = [a["row"] for a in accepted]
+    # alike with their values masked, or with them: what split_check will hold against a row that has no frame
+    group = clusters([([masked(r) for r in rows], ALIKE), ([r["instruction"] for r in rows], NEAR)])
     members = {}
     for i, g in enumerate(group):
         members.setdefault(g, []).append(i)
@@ -225,14 +227,14 @@ def masked(row):
     return re.sub(r"\d+", "0", text)
 
 
-def clusters(texts):
-    """A number for each text; texts that are alike, or linked by others that are, have the same (single linkage)."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
+def clusters(views):
+    """A number for each row; rows that are alike in any view, or linked by others that are, have the same (single linkage).
+
+    views: [(the text of each row, the cosine from which two count as alike)]."""
     from scipy.sparse.csgraph import connected_components
 
-    matrix = vectors(texts)
-    links = (matrix @ matrix.T).tocoo()
-    keep = links.data >= ALIKE
-    graph = csr_matrix((np.ones(keep.sum()), (links.row[keep], links.col[keep])), shape=links.shape)
-    return connected_components(graph, directed=False)[1].tolist()
+    links = 0
+    for texts, alike in views:
+        matrix = vectors(texts)
+        links = links + (matrix @ matrix.T >= alike - 1e-6)  # rounding is no reason to be apart
+    return connected_components(links, directed=False)[1].tolist()
