@@ -16,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import prompt
 import scores
+from decoder import MOST_TOKENS
 from grammar import gbnf
-from interpreter import MOST_TOKENS, Interpreter
+from interpreter import Interpreter
 
 
 def main(model, path, most="60"):

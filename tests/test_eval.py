@@ -205,9 +205,7 @@ def test_a_model_of_other_rows_is_not_scored_on_these(project, trained):
 
 def evaluate(project, *words):
     """The stage as a process of its own in which every answer is given up: a random model would take its time."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import interpreter; interpreter.MOST_TOKENS = 4; "
-    )
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import decoder; decoder.MOST_TOKENS = 4; "
     code += "import eval; eval.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, *words]
     return subprocess.run(command, env=project.env, capture_output=True, text=True, timeout=600)

@@ -5,8 +5,8 @@ import itertools
 import json
 import math
 
+import decoder
 import gguf
-import interpreter as interpreter_module
 import numpy as np
 import prompt
 import pytest
@@ -85,7 +85,7 @@ def used(model):
 @pytest.fixture
 def short(monkeypatch):
     """Answers of at most 16 tokens, where their length is not the point: the random model hardly ever ends."""
-    monkeypatch.setattr(interpreter_module, "MOST_TOKENS", 16)
+    monkeypatch.setattr(decoder, "MOST_TOKENS", 16)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_the_prompt_is_rendered_without_control_tokens_of_the_user(used):
 
 
 def test_a_prompt_ends_as_it_did_in_training_however_long_the_request_is(used):
-    room = used.llm.n_ctx() - interpreter_module.MOST_TOKENS
+    room = used.llm.n_ctx() - decoder.MOST_TOKENS
     end = used.llm.tokenize(used.frame["suffix"].encode(), add_bos=False, special=True)
     long_context = {"notes": {"current_folder": "字" * 5_000}}
     for text, context in [("buy milk", None), ("a" * 10_000, None), ("字" * 10_000, None), ("buy milk", long_context)]:
@@ -438,6 +438,86 @@ def test_a_copy_mends_a_torn_value_and_changes_nothing_else(args, mended):
     assert not mends({**copied, "flags": []}, answer, ["text"])
     assert not mends({**copied, "command": "list"}, answer, ["text"])
     assert not mends({"type": "clarification", "message": "?", "suggestions": []}, answer, ["text"])
+
+
+# ------------------------------------------------------------------------------------------------- several readings
+@pytest.fixture
+def torn_between(used, monkeypatch):
+    """Make the model want several texts, each with the logit that is given; every other token has 0."""
+    ids = {used.piece(t): t for t in reversed(range(used.n_vocab))}
+    start = used.prompt_tokens("add buy milk", None)
+
+    def make(*wanted):
+        def feed(tokens):
+            said, logits = b"".join(map(used.piece, tokens[len(start) :])), np.zeros(used.n_vocab, dtype=np.float32)
+            for text, logit in wanted:
+                rest = text.encode().removeprefix(said) if text.encode().startswith(said) else b""
+                token = next((ids[rest[:n]] for n in range(len(rest), 0, -1) if rest[:n] in ids), None)
+                if token is not None:
+                    logits[token] = max(logits[token], logit)
+            return logits
+
+        monkeypatch.setattr(used, "feed", feed)
+        monkeypatch.setattr(used, "prompt_tokens", lambda *_: start)
+        monkeypatch.setattr(used, "curves", {})
+        return used.readings(start)
+
+    return make
+
+
+ADDED, PINNED = (ADD % '"buy milk"').replace('"pinned"', ""), ADD % '"buy milk"'
+
+
+def test_where_a_choice_is_close_both_ways_are_read(torn_between):
+    first, other = torn_between((ADDED, 14), (PINNED, 13.5))
+    assert (first.answer["flags"], other.answer["flags"]) == ([], ["pinned"])
+    assert 0 < other.answer["confidence"] < first.answer["confidence"]
+    assert first.answer["confidence"] / other.answer["confidence"] == pytest.approx(math.exp(0.5), rel=0.1)
+    assert first.head == []
+    assert other.head
+
+
+@pytest.mark.parametrize(("lead", "close"), [(1.5, True), (2.0, False)])
+def test_a_choice_is_close_from_a_certain_share(torn_between, lead, close):
+    assert pytest.approx(math.exp(-1.9), abs=0.01) == decoder.CLOSE
+    assert (len(torn_between((ADDED, 14), (PINNED, 14 - lead))) == 2) is close
+
+
+def test_a_reading_far_behind_is_given_up(torn_between, monkeypatch):
+    monkeypatch.setattr(decoder, "LOST", 0.4)
+    assert len(torn_between((ADDED, 14), (PINNED, 13.5))) == 1
+
+
+def test_so_many_close_choices_are_followed(torn_between, monkeypatch):
+    wanted = [(LISTED % f'{{"status": "{s}"}}', 14 - i / 10) for i, s in enumerate(("open", "done", "all"))]
+    assert [r.answer["args"].get("status") for r in torn_between(*wanted, (LIST, 13.7))][0] == "open"
+    for most in range(3):
+        monkeypatch.setattr(decoder, "BRANCHES", most)
+        assert len(torn_between(*wanted, (LIST, 13.7))) <= 1 + most
+    assert len(torn_between(*wanted, (LIST, 13.7))) == 3
+
+
+@pytest.mark.parametrize(("text", "flags"), [("add buy milk", []), ("add buy milk, pinned", ["pinned"])])
+def test_what_the_words_name_decides_a_close_choice(used, torn_between, text, flags):
+    torn_between((ADDED, 14), (PINNED, 13.5))
+    answer = answer_of(used, text)
+    assert answer["flags"] == flags
+    assert 0.3 < answer["confidence"] < 0.95
+
+
+def test_a_question_is_chosen_where_no_command_takes_up_what_was_said(used, torn_between):
+    asking = ASK % ""
+    torn_between((ADDED, 14), (asking, 13))
+    answer = answer_of(used, "add buy milk")
+    assert answer["type"] == "command"
+    answer = answer_of(used, "buy milk for 20 people at 10.30, add-on")
+    assert (answer["type"], answer["message"]) == ("clarification", "Which one?")
+    assert 0.5 < answer["confidence"] < 0.99
+
+
+def test_a_command_is_read_beside_a_likelier_question(torn_between):
+    first, other = torn_between((ASK % "", 14), (ADDED, 13.5))
+    assert (first.answer["type"], other.answer["type"]) == ("clarification", "command")
 
 
 GIVEN_UP = {

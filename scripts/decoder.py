@@ -1,0 +1,214 @@
+"""A loaded GGUF that writes answers by the grammar of a CLI: the likeliest one and its rivals. Needs llama-cpp-python, llguidance and numpy.
+
+Four in five characters of an answer are forced by the grammar: they are fed in one batch, and the model is asked only where there
+is a choice. Where a choice was close, the other way is followed too.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+import prompt
+from grammar import lark
+from rows import canonical, dumps
+from utils import display, fail
+
+LONGEST = 2000  # characters of a request that are read; people type about 50
+MOST_TOKENS = 400  # of an answer
+BRANCHES = 3  # close choices that are followed the other way too
+CLOSE = 0.15  # a second choice is close from this share of the probability of the first
+LOST = 3.0  # nats behind the likeliest reading, from which another is given up
+END = b'"confidence": '  # the answer ends here: the number is computed, not generated
+QUESTION = b'{"type": "clarification"'
+
+
+@dataclass
+class Reading:
+    """One way to read a request.
+
+    answer: a dict in canonical form whose "confidence" is the model's own probability of the choices that make it, before any mask;
+    of a question that is the choice to ask, whatever its words. head: the tokens up to the choice in which it leaves the likeliest
+    reading. rivals: (share of the first choice, head, natural log of the probability up to there) of each close choice.
+    """
+
+    answer: dict
+    head: list
+    rivals: list = field(default_factory=list)
+
+
+class Decoder:
+    """Not thread-safe: it keeps one KV cache, of which the constant start of the prompt is reused."""
+
+    def __init__(self, path, schema, frame, n_ctx):
+        """path: a GGUF file; schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos)."""
+        import llama_cpp
+        from llguidance.llamacpp import lltokenizer_from_vocab
+
+        self.schema, self.frame, self.lib = schema, frame, llama_cpp
+        try:
+            self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, verbose=False)
+        except ValueError:
+            fail(f"{display(path)} cannot be loaded by llama.cpp; make it again with train-quantize")
+        self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
+        self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.eos = self.tokenize(self.frame["eos"], True)[-1]
+        self.vocabulary = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
+        self.matcher = self.new_matcher()
+        self.cached = []
+
+    def new_matcher(self, source=None):
+        """llguidance's matcher at the start of an answer (each answer works on a copy of it); source: see grammar.lark()."""
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self.vocabulary, LLMatcher.grammar_from_lark(lark(self.schema, source)))
+        if matcher.is_error() and source is not None:
+            return None  # a text that is too much for it
+        if matcher.is_error():
+            fail(
+                f"the grammar of {self.schema.cli} cannot be read: {matcher.get_error()}; that is a bug, please report it"
+            )
+        return matcher
+
+    # ------------------------------------------------------------------------------------------------------ readings
+    def readings(self, start):
+        """The ways to read a request (its prompt tokens), no answer twice, the likeliest choice by choice first; [] when the model
+        loses itself. A question that is not the likeliest reading has no words yet, see worded()."""
+        first = self.decode(start, self.matcher)
+        if first is None:
+            return []
+        found = [first]
+        close = sorted(first.rivals, reverse=True)[:BRANCHES]
+        least = math.log(max(first.answer["confidence"], 1e-300)) - LOST
+        # the latest first, so that what comes before it is in the KV cache
+        for _, head, log in sorted(close, key=lambda r: -len(r[1])):
+            other = self.decode(start, self.matcher, head, log, least)
+            if other and all(decided(other.answer) != decided(r.answer) for r in found):
+                found.append(other)
+        return found
+
+    def decode(self, start, matcher, head=(), log=0.0, least=-math.inf):
+        """The Reading after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses
+        itself. head: tokens that the answer begins with; log: natural log of their probability. It is given up under `least`, and a
+        question is left without words there."""
+        matcher, tokens, sure, rivals = matcher.deep_copy(), [*start, *head], log, []
+        if matcher.consume_tokens(list(head)) is False:
+            return None
+        written = b"".join(map(self.piece, head))  # bytes: a letter may take several tokens
+        while len(tokens) - len(start) < MOST_TOKENS and sure >= least:
+            forced = matcher.compute_ff_tokens()
+            matcher.consume_tokens(forced)
+            tokens += forced
+            written += b"".join(map(self.piece, forced))
+            asks = written.startswith(QUESTION)
+            if asks and least > -math.inf:
+                return Reading({"type": "clarification", "confidence": math.exp(sure)}, list(head))
+            if written.endswith(END):
+                answer = self.close(written, math.exp(sure))
+                return answer and Reading(answer, list(head), rivals)
+            logits = self.feed(tokens)
+            total = 0.0 if asks else log_sum(logits)
+            token = int(logits.argmax())
+            if not matcher.validate_tokens([token]):
+                token = self.best_allowed(matcher, logits)
+            chosen = 0.0 if asks else float(logits[token]) - total
+            if least == -math.inf and chosen < -math.log1p(CLOSE):  # only then there is room for a close one
+                rival = self.best_allowed(matcher, logits, token)
+                share = math.exp(float(logits[rival] - logits[token]))
+                if rival != token and share >= CLOSE:
+                    behind = sure + float(logits[rival]) - total
+                    rivals.append((share, [*tokens[len(start) :], rival], behind))
+            if token == self.eos or not matcher.consume_token(token):
+                break
+            sure += chosen
+            tokens.append(token)
+            written += self.piece(token)
+        return None
+
+    def free(self, start, most=None):
+        """What the model says after these tokens, without a grammar: at most so many tokens."""
+        tokens, written = list(start), b""
+        while len(tokens) - len(start) < (most or MOST_TOKENS):
+            token = int(self.feed(tokens).argmax())
+            if token == self.eos or self.lib.llama_vocab_is_eog(self.vocab, token):
+                break
+            tokens.append(token)
+            written += self.piece(token)
+        return written.decode("utf-8", "replace")
+
+    def close(self, written, probability):
+        """The canonical answer of a text, with the model's own probability of it as confidence; None where the text is none."""
+        try:
+            answer = json.loads((written + b"0}").decode())
+            dumps(answer).encode()
+        except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
+            return None
+        answer["confidence"] = probability
+        if answer["type"] == "clarification":
+            answer["suggestions"] = [
+                s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
+            ]
+        return canonical(answer, self.schema)
+
+    # -------------------------------------------------------------------------------------------------------- tokens
+    def prompt_tokens(self, text, context):
+        """Token ids of the prompt; of one that is too long, the constant start and the end (the request itself) are kept."""
+        start = self.tokenize(self.frame["prefix"], True)
+        tokens = prompt.prompt_ids(self.tokenize, self.frame, text[:LONGEST], context)
+        room = self.llm.n_ctx() - MOST_TOKENS - 1
+        return tokens if len(tokens) <= room else start + tokens[len(start) - room :]
+
+    def tokenize(self, text, special):
+        return self.llm.tokenize(text.encode("utf-8", "replace"), add_bos=False, special=special)
+
+    def feed(self, tokens):
+        """Logits (numpy, n_vocab, valid until the next call) after these tokens; what is in the KV cache already is not computed again."""
+        import numpy as np
+
+        same = 0
+        for a, b in zip(self.cached, tokens, strict=False):
+            if a != b:
+                break
+            same += 1
+        same = min(same, len(tokens) - 1)
+        self.llm.n_tokens = same
+        self.llm.eval(tokens[same:])
+        self.cached = list(tokens)
+        pointer = self.lib.llama_get_logits_ith(self.ctx, -1)
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+
+    def log_likelihoods(self, text, context, answer):
+        """Natural log of the probability of each token of an answer (with EOS), given the request."""
+        start = self.prompt_tokens(text, context)
+        wanted = [*self.tokenize(answer, False), self.eos]
+        out = []
+        logits = self.feed(start)
+        for i, token in enumerate(wanted):
+            out.append(float(logits[token]) - log_sum(logits))
+            if i + 1 < len(wanted):
+                logits = self.feed(start + wanted[: i + 1])
+        return out
+
+    def piece(self, token):
+        return self.llm.detokenize([token], special=False)
+
+    def best_allowed(self, matcher, logits, but=None):
+        """The likeliest token that the grammar allows (`but` only where it allows no other)."""
+        import numpy as np
+
+        allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")[: self.n_vocab]
+        if but is not None and allowed.sum() > 1:
+            allowed[but] = 0
+        return int(np.where(allowed, logits, -np.inf).argmax())
+
+
+def decided(answer):
+    """What an answer comes to: all questions count as one."""
+    return None if answer["type"] == "clarification" else {k: v for k, v in answer.items() if k != "confidence"}
+
+
+def log_sum(logits):
+    """log of the sum of exp, in float64: the normaliser of the model's own distribution, before any mask."""
+    import numpy as np
+
+    top = float(logits.max())
+    return top + math.log(float(np.exp(logits.astype(np.float64) - top).sum()))
