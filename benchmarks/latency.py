@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import prompt
 import scores
-from decoder import MOST_TOKENS
+from decoder import MOST_TOKENS, threads
 from grammar import gbnf
 from interpreter import Interpreter
 
@@ -29,7 +29,7 @@ def main(model, path, most="60"):
     print(f"loaded in {time.perf_counter() - started:.1f} s, {resident():.0f} MB resident after one answer")
     import llama_cpp
 
-    theirs = llama_cpp.Llama(str(model), n_ctx=2048, n_batch=512, verbose=False)
+    theirs = llama_cpp.Llama(str(model), n_ctx=2048, n_batch=512, n_threads=threads(), verbose=False)
     grammar = llama_cpp.LlamaGrammar.from_string(gbnf(ours.schema), verbose=False)
 
     def complete(row, grammar):

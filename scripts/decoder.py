@@ -6,6 +6,7 @@ is a choice. Where a choice was close, the other way is followed too.
 
 import json
 import math
+import os
 from dataclasses import dataclass, field
 
 import prompt
@@ -46,7 +47,7 @@ class Decoder:
 
         self.schema, self.frame, self.lib = schema, frame, llama_cpp
         try:
-            self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, verbose=False)
+            self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, n_threads=threads(), verbose=False)
         except ValueError:
             fail(f"{display(path)} cannot be loaded by llama.cpp; make it again with train-quantize")
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
@@ -199,6 +200,12 @@ class Decoder:
         if but is not None and allowed.sum() > 1:
             allowed[but] = 0
         return int(np.where(allowed, logits, -np.inf).argmax())
+
+
+def threads():
+    """Threads for one token at a time: two of two cores (llama-cpp-python takes half of them), four at most, of many the real ones."""
+    cores = os.cpu_count() or 1
+    return min(cores, 4, max(2, cores // 2))
 
 
 def decided(answer):
