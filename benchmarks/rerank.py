@@ -1,12 +1,14 @@
 """What reranking gains on labelled requests, and the weights of scripts/rerank.py fitted to them.
 
-Greedy decoding against today's weights, in pairs; then weights by the most probable fit under a normal prior of deviation 1, their share of right
-answers by cross-validation (five folds, five times), and fitted to all. Each request counts once, whichever model it was asked of.
+For each file, in pairs: the greedy answer against the one by today's weights. Then, over all files: the most probable weights under a
+normal prior of deviation 1, how many answers they get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all.
+Answers are taken before values that were torn in copying are mended.
 
-Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...]
+Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.json]
 """
 
 import json
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -18,77 +20,106 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import rerank
 import scores
 import utils
+from decoder import LONGEST
 from interpreter import Interpreter
 from rows import dumps
 
+QUESTION = {"message": "?", "suggestions": [], "confidence": 0.0}  # what a question that was not worded lacks
+
+
+class Case:
+    """A request: its words, schema, and of each candidate answer the model's probability and whether it is right."""
+
+    def __init__(self, row, candidates, schema):
+        self.text, self.schema = row["instruction"][:LONGEST], schema
+        self.prior = np.array([prior for prior, _, _ in candidates])
+        self.answers = [answer for _, _, answer in candidates]
+        full = [{**QUESTION, **a} if a["type"] == "clarification" else a for a in self.answers]
+        self.right = np.array([scores.judge(row, dumps(a), schema)["exact"] for a in full], dtype=bool)
+
+    def look(self):
+        """Count the features of the answers (candidates, weights)."""
+        self.table = np.array(
+            [list(rerank.features(a, self.text, self.schema).values()) for a in self.answers], dtype=float
+        )
+
+    def posterior(self, weights):
+        """As in rerank.weigh(), with other weights."""
+        found = self.table @ weights
+        weighed = self.prior * np.exp(found - found.max())
+        return weighed / (weighed.sum() + max(0.0, 1 - self.prior.sum()))
+
+    def greedy(self):
+        return bool(len(self.right) and self.right[0])
+
+    def reranked(self, weights):
+        return bool(len(self.right) and self.right[self.posterior(weights).argmax()])
+
 
 def ask(model, path):
-    """[(prior of each reading, its features, whether it is right, whether the whole answer was)] of a model for a file of requests."""
+    """The cases of a file of requests, by a model."""
     interpreter, out = Interpreter(model), []
+    interpreter.branch = True
     for row in utils.read_jsonl(path):
-        text, context = row["instruction"], row["context"]
-        readings = interpreter.readings(interpreter.prompt_tokens(text, context))
-        sound = [interpreter.grounded(r.answer, text, context) for r in readings]
-        table = [list(rerank.features(a, text, interpreter.schema).values()) for a in sound]
-        prior = np.array([r.answer["confidence"] for r in readings])
-        right = []
-        for answer in sound:
-            answer = {"message": "?", "suggestions": [], **answer} if answer["type"] == "clarification" else answer
-            right.append(scores.judge(row, dumps(answer), interpreter.schema)["exact"])
-        out.append((prior, np.array(table, dtype=float), np.array(right)))
+        text, context = row["instruction"][:LONGEST], row.get("context")
+        start = interpreter.prompt_tokens(text, context)
+        out.append(Case(row, interpreter.candidates(start, text, context), interpreter.schema))
     return out
-
-
-def posterior(case, weights):
-    """As in rerank.weigh(), with other weights."""
-    prior, table, _ = case
-    weighed = prior * np.exp((table - table[0]) @ weights)
-    return weighed / (weighed.sum() + max(0.0, 1 - prior.sum()))
 
 
 def fit(cases):
     from scipy.optimize import minimize
 
+    decided = [c for c in cases if c.right.any() and not c.right.all()]
+
     def loss(weights):
-        found = [posterior(c, weights)[c[2]].sum() for c in cases if c[2].any()]
+        found = [c.posterior(weights)[c.right].sum() for c in decided]
         return -np.log(np.maximum(found, 1e-9)).sum() + (weights**2).sum() / 2
 
     return minimize(loss, np.zeros(len(rerank.WEIGHTS))).x
 
 
-def right(cases, weights):
-    return [bool(c[2][posterior(c, weights).argmax()]) for c in cases]
+def cross_validated(cases, seed):
+    """How many are right by weights that were fitted to the other folds."""
+    requests = sorted({c.text for c in cases})
+    np.random.default_rng(seed).shuffle(requests)
+    fold = {text: i % 5 for i, text in enumerate(requests)}
+    count = 0
+    for k in range(5):
+        weights = fit([c for c in cases if fold[c.text] != k])
+        count += sum(c.reranked(weights) for c in cases if fold[c.text] == k)
+    return count
 
 
 def main(arguments):
-    cases = []
-    for model, path in zip(arguments[::2], arguments[1::2], strict=True):
-        started = time.perf_counter()
-        found = [c for c in ask(model, path) if len(c[0])]
-        seconds = time.perf_counter() - started
-        greedy, ours = [bool(c[2][0]) for c in found], right(found, np.array(list(rerank.WEIGHTS.values())))
+    kept = next((Path(a.removeprefix("keep=")) for a in arguments if a.startswith("keep=")), None)
+    arguments = [a for a in arguments if not a.startswith("keep=")]
+    if kept and kept.exists():
+        groups = pickle.loads(kept.read_bytes())
+    else:
+        groups = {}
+        for model, path in zip(arguments[::2], arguments[1::2], strict=True):
+            started = time.perf_counter()
+            groups[Path(path).name, model] = found = ask(model, path)
+            print(f"{Path(path).name}: {(time.perf_counter() - started) / len(found):.2f} s a request", flush=True)
+        if kept:
+            kept.write_bytes(pickle.dumps(groups))
+    cases, today = [c for group in groups.values() for c in group], np.array(list(rerank.WEIGHTS.values()))
+    for case in cases:
+        case.look()
+    for (name, _), group in groups.items():
+        greedy, ours = [c.greedy() for c in group], [c.reranked(today) for c in group]
         difference, low, high = scores.paired_difference(greedy, ours)
         print(
-            f"{Path(path).name}: n {len(found)}, greedy {sum(greedy)}, reranked {sum(ours)} right, {100 * difference:+.1f} points "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {scores.mcnemar(greedy, ours):.2g}; among the readings "
-            f"{sum(bool(c[2].any()) for c in found)}; {np.mean([len(c[0]) for c in found]):.2f} readings a request, {seconds / len(found):.2f} s",
+            f"{name}: n {len(group)}, greedy {sum(greedy)}, reranked {sum(ours)} right, {100 * difference:+.1f} points "
+            f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {scores.mcnemar(greedy, ours):.2g}; among the candidates {sum(bool(c.right.any()) for c in group)}; "
+            f"{np.mean([len(c.right) for c in group]):.2f} candidates a request",
             flush=True,
         )
-        cases += found
-    counts = []
-    for repeat in range(5):
-        order = np.random.default_rng(repeat).permutation(len(cases))
-        folds = [order[k::5] for k in range(5)]
-        counts.append(
-            sum(
-                sum(right([cases[i] for i in fold], fit([cases[i] for f in folds if f is not fold for i in f])))
-                for fold in folds
-            )
-        )
-    print(f"fitted, by cross-validation: {counts} of {len(cases)} right")
+    print(f"fitted, by cross-validation: {[cross_validated(cases, seed) for seed in range(5)]} of {len(cases)} right")
     weights = fit(cases)
     print(json.dumps(dict(zip(rerank.WEIGHTS, weights.round(2).tolist(), strict=True))))
-    print(f"fitted to all: {sum(right(cases, weights))} right")
+    print(f"fitted to all: {sum(c.reranked(weights) for c in cases)} right")
 
 
 if __name__ == "__main__":

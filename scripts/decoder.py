@@ -18,7 +18,7 @@ LONGEST = 2000  # characters of a request that are read; people type about 50
 MOST_TOKENS = 400  # of an answer
 BRANCHES = 3  # close choices that are followed the other way too
 CLOSE = 0.15  # a second choice is close from this share of the probability of the first
-LOST = 3.0  # nats behind the likeliest reading, from which another is given up
+LOST = 3.0  # nats behind the greedy reading, from which another is given up
 END = b'"confidence": '  # the answer ends here: the number is computed, not generated
 QUESTION = b'{"type": "clarification"'
 
@@ -27,12 +27,13 @@ QUESTION = b'{"type": "clarification"'
 class Reading:
     """One way to read a request.
 
-    answer: a dict in canonical form whose "confidence" is the model's own probability of the choices that make it, before any mask;
-    of a question that is the choice to ask, whatever its words. head: the tokens up to the choice in which it leaves the likeliest
-    reading. rivals: (share of the first choice, head, natural log of the probability up to there) of each close choice.
+    answer: a dict in canonical form whose "confidence" is open. probability: the model's own of the choices that make it, before any
+    mask; of a question that is the choice to ask, whatever its words. head: its tokens up to where it has left the greedy reading, that
+    choice included. rivals: (ratio to the first choice, head, natural log of the probability up to there) of each close choice.
     """
 
     answer: dict
+    probability: float
     head: list
     rivals: list = field(default_factory=list)
 
@@ -40,8 +41,8 @@ class Reading:
 class Decoder:
     """Not thread-safe: it keeps one KV cache, of which the constant start of the prompt is reused."""
 
-    def __init__(self, path, schema, frame, n_ctx):
-        """path: a GGUF file; schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos)."""
+    def __init__(self, path, schema, frame, n_ctx, branch=True):
+        """path: a GGUF file; schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos); branch: follow close choices."""
         import llama_cpp
         from llguidance.llamacpp import lltokenizer_from_vocab
 
@@ -54,7 +55,7 @@ class Decoder:
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
         self.vocabulary = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
-        self.matcher = self.new_matcher()
+        self.matcher, self.branch = self.new_matcher(), branch
         self.cached = []
 
     def new_matcher(self, source=None):
@@ -72,27 +73,33 @@ class Decoder:
 
     # ------------------------------------------------------------------------------------------------------ readings
     def readings(self, start):
-        """The ways to read a request (its prompt tokens), no answer twice, the likeliest choice by choice first; [] when the model
-        loses itself. A question that is not the likeliest reading has no words yet, see worded()."""
-        first = self.decode(start, self.matcher)
+        """The ways to read a request (its prompt tokens): the greedy one, then others, none twice; [] when the model loses itself.
+
+        Of another reading that is a question only the type is known: its words are not decoded."""
+        first = self.decode(start, self.matcher, branch=self.branch)
         if first is None:
             return []
         found = [first]
         close = sorted(first.rivals, reverse=True)[:BRANCHES]
-        least = math.log(max(first.answer["confidence"], 1e-300)) - LOST
+        least = math.log(max(first.probability, 1e-300)) - LOST
         # the latest first, so that what comes before it is in the KV cache
         for _, head, log in sorted(close, key=lambda r: -len(r[1])):
-            other = self.decode(start, self.matcher, head, log, least)
-            if other and all(decided(other.answer) != decided(r.answer) for r in found):
+            other = self.decode(start, self.matcher, head, log, least, wordless=True)
+            same = other and next((r for r in found if decided(r.answer) == decided(other.answer)), None)
+            if same:  # other tokens for the same text, say
+                same.probability += other.probability
+            elif other:
                 found.append(other)
         return found
 
-    def decode(self, start, matcher, head=(), log=0.0, least=-math.inf):
-        """The Reading after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses
-        itself. head: tokens that the answer begins with; log: natural log of their probability. It is given up under `least`, and a
-        question is left without words there."""
-        matcher, tokens, sure, rivals = matcher.deep_copy(), [*start, *head], log, []
-        if matcher.consume_tokens(list(head)) is False:
+    def decode(self, start, matcher, head=(), log=0.0, least=-math.inf, branch=False, wordless=False):
+        """The Reading after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses itself.
+
+        head: tokens that the answer begins with, log: natural log of their probability; a reading that falls under `least` is given up.
+        branch: note close choices. wordless: a question needs no words.
+        """
+        matcher, tokens, sure, rivals, asks = matcher.deep_copy(), [*start, *head], log, [], False
+        if matcher.validate_tokens(list(head)) < len(head) or not matcher.consume_tokens(list(head)):
             return None
         written = b"".join(map(self.piece, head))  # bytes: a letter may take several tokens
         while len(tokens) - len(start) < MOST_TOKENS and sure >= least:
@@ -101,23 +108,22 @@ class Decoder:
             tokens += forced
             written += b"".join(map(self.piece, forced))
             asks = written.startswith(QUESTION)
-            if asks and least > -math.inf:
-                return Reading({"type": "clarification", "confidence": math.exp(sure)}, list(head))
+            if asks and wordless:
+                return Reading({"type": "clarification"}, math.exp(sure), list(head))
             if written.endswith(END):
-                answer = self.close(written, math.exp(sure))
-                return answer and Reading(answer, list(head), rivals)
+                answer = self.close(written)
+                return answer and Reading(answer, math.exp(sure), list(head), rivals)
             logits = self.feed(tokens)
-            total = 0.0 if asks else log_sum(logits)
             token = int(logits.argmax())
             if not matcher.validate_tokens([token]):
                 token = self.best_allowed(matcher, logits)
+            total = 0.0 if asks else log_sum(logits)  # the words of a question do not lower its probability
             chosen = 0.0 if asks else float(logits[token]) - total
-            if least == -math.inf and chosen < -math.log1p(CLOSE):  # only then there is room for a close one
+            if branch and chosen < -math.log1p(CLOSE):  # otherwise nothing can be close
                 rival = self.best_allowed(matcher, logits, token)
-                share = math.exp(float(logits[rival] - logits[token]))
-                if rival != token and share >= CLOSE:
-                    behind = sure + float(logits[rival]) - total
-                    rivals.append((share, [*tokens[len(start) :], rival], behind))
+                ratio = math.exp(float(logits[rival] - logits[token]))
+                if rival != token and ratio >= CLOSE:
+                    rivals.append((ratio, [*tokens[len(start) :], rival], sure + float(logits[rival]) - total))
             if token == self.eos or not matcher.consume_token(token):
                 break
             sure += chosen
@@ -136,14 +142,13 @@ class Decoder:
             written += self.piece(token)
         return written.decode("utf-8", "replace")
 
-    def close(self, written, probability):
-        """The canonical answer of a text, with the model's own probability of it as confidence; None where the text is none."""
+    def close(self, written):
+        """The canonical answer of a text that ends where its confidence would stand; None where it is no text."""
         try:
             answer = json.loads((written + b"0}").decode())
             dumps(answer).encode()
         except ValueError:  # half a character, as bytes or as \u escapes, which the grammar cannot rule out
             return None
-        answer["confidence"] = probability
         if answer["type"] == "clarification":
             answer["suggestions"] = [
                 s for i, s in enumerate(answer["suggestions"]) if s not in answer["suggestions"][:i]
@@ -203,7 +208,7 @@ class Decoder:
 
 
 def threads():
-    """Threads for one token at a time: two of two cores (llama-cpp-python takes half of them), four at most, of many the real ones."""
+    """Threads for one token at a time: half of the logical cores, as llama-cpp-python has it, but both of two, and no more than four."""
     cores = os.cpu_count() or 1
     return min(cores, 4, max(2, cores // 2))
 

@@ -15,7 +15,7 @@ import calibration
 import prompt
 import rerank
 import schema as cli_schema
-from decoder import LONGEST, Decoder
+from decoder import LONGEST, Decoder, decided
 from rows import clarification, dumps, ungrounded
 from utils import FORMAT, display, fail
 
@@ -57,9 +57,10 @@ class Interpreter(Decoder):
     def __init__(self, path, n_ctx=2048, facts=None):
         """facts: a contract in place of the file's own, for a GGUF that carries none."""
         facts = facts or contract(path)
-        self.facts, self.curves = facts, json.loads(facts.get("calibration", "{}"))
-        # the schema was checked when the file was made
-        super().__init__(Path(path), cli_schema.build(facts["schema"]), facts["prompt"], n_ctx)
+        self.facts = facts
+        self.curves, self.weights = (json.loads(facts.get(key, "{}")) for key in ("calibration", "rerank"))
+        # the schema was checked when the file was made; a file without weights is from before them, or of an untuned model
+        super().__init__(Path(path), cli_schema.build(facts["schema"]), facts["prompt"], n_ctx, bool(self.weights))
 
     # ------------------------------------------------------------------------------------------------------- answers
     def interpret(self, text, context=None):
@@ -93,29 +94,48 @@ class Interpreter(Decoder):
         if not constrained:
             return self.free(start)
         text = text[:LONGEST]
-        answer = self.choose(self.readings(start), start, text, context)
+        answer = self.choose(start, text, context)
         sure = calibration.apply(self.curves, answer["type"], answer["confidence"])
         return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
-    def choose(self, readings, start, text, context):
+    def candidates(self, start, text, context):
+        """[(model's probability, Reading, its answer, grounded)] of a request and its prompt tokens, the greedy one first; readings that
+        come to the same once they are grounded are one."""
+        out = []
+        for reading in self.readings(start):
+            answer = self.grounded(reading.answer, text, context)
+            same = next((i for i, (_, _, known) in enumerate(out) if decided(known) == decided(answer)), None)
+            if same is None:
+                out.append((reading.probability, reading, answer))
+            else:
+                out[same] = (out[same][0] + reading.probability, *out[same][1:])
+        return out
+
+    def choose(self, start, text, context):
         """The answer that is most probably meant, in the light of the words (see rerank), with that probability as confidence."""
-        prior = [r.answer["confidence"] for r in readings]
-        sound = [self.grounded(r.answer, text, context) for r in readings]
-        found = rerank.weigh(prior, sound, text, self.schema)
-        for sure, reading in sorted(zip(found, readings, strict=True), key=lambda pair: -pair[0]):
-            if "message" not in reading.answer and reading.answer["type"] == "clarification":
+        candidates = self.candidates(start, text, context)
+        prior, answers = [c[0] for c in candidates], [c[2] for c in candidates]
+        found = rerank.weigh(prior, answers, text, self.schema, self.weights)
+        for sure, (_, reading, answer) in sorted(zip(found, candidates, strict=True), key=lambda pair: -pair[0]):
+            if reading.answer["type"] == "clarification" and "message" not in reading.answer:
                 reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
-            if reading:
-                answer = self.whole(reading, start, prompt.user_text(text, context))
-                return self.grounded({**answer, "confidence": sure}, text, context)
+                answer = reading and reading.answer
+            elif answer["type"] == "command":
+                answer = self.grounded(self.whole(reading, start, prompt.user_text(text, context)), text, context)
+            if answer:
+                return {**answer, "confidence": sure}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
 
     def whole(self, reading, start, source):
         """The answer of a reading; values that were torn in copying are copied once more, by a grammar that knows the words to copy."""
         torn = torn_values(reading.answer, source, self.schema)
         copying = self.new_matcher(source) if torn else None
-        mended = copying and self.decode(start, copying, reading.head)
-        return mended.answer if mended and mends(mended.answer, reading.answer, torn) else reading.answer
+        # its beginning may hold the torn value itself, where it is not the greedy reading: then from the start
+        for head in ([reading.head, []] if reading.head else [[]]) if copying else []:
+            mended = self.decode(start, copying, head)
+            if mended and mends(mended.answer, reading.answer, torn):
+                return mended.answer
+        return reading.answer
 
     def grounded(self, answer, text, context):
         """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
@@ -132,8 +152,7 @@ class Interpreter(Decoder):
             arg = sub.arg[name]
             if arg.required or arg.from_context:
                 category = "pronoun" if arg.from_context else "missing_arg"
-                question = clarification(self.schema, category, [sub.label], name.replace("_", " "))
-                return {**question, "confidence": 1 - answer["confidence"]}
+                return clarification(self.schema, category, [sub.label], name.replace("_", " "))
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
 
 

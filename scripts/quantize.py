@@ -21,6 +21,7 @@ import calibration
 import finetune
 import parity
 import prompt
+import rerank
 import schema as cli_schema
 import scores
 import utils
@@ -43,7 +44,7 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    return source, utils.fingerprint("quantize", {"quant": settings["quant"]}, source, schema)
+    return source, utils.fingerprint("quantize", {"quant": settings["quant"], "rerank": rerank.WEIGHTS}, source, schema)
 
 
 def merge(source, folder):
@@ -167,6 +168,7 @@ def main(argv):
         "system": prompt.system_message(schema),
         "grammar": gbnf(schema),
         "json_schema": json_schema(schema),
+        "rerank": rerank.WEIGHTS,
         "base": base,
         "stage": source.name,
         "code": utils.VERSION,

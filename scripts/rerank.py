@@ -1,53 +1,63 @@
-"""Which reading of a request the words speak for, beside the model: options they name, values that nobody took up.
+"""Which reading of a request the words speak for, beside the model: options they name, values that an answer takes up or leaves.
 
 A small model drops what it was told: "label auth, milestone Q3" becomes a label. It mostly knows of the other reading and finds it
-a little less likely, as if all readings were rare. So the model's probabilities are weighed with what can be seen in the words, by
-the schema alone: n-best reranking, Bayes' rule with a log-linear likelihood.
+a little less likely. So the model's probabilities are weighed with what can be seen in the words, by the schema alone: n-best
+rescoring with a log-linear likelihood. It never speaks for something destructive: of that the model must be convinced by itself.
 """
 
 import functools
 import math
 import re
 
-from rows import spell
+from rows import said, spell
 
-# In nats. Fitted by benchmarks/rerank.py, which says on what.
+# In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 1.21,  # the answer is a question
-    "command": 1.41,  # the words name its command, by the name or an alias
-    "subcommand": 0.99,  # or its subcommand
-    "named": 1.46,  # for each argument or flag of the answer that the words name
-    "unnamed": 0.35,  # for each other one
-    "overlooked": -0.77,  # for each that the words name and the answer lacks
-    "unused": -1.44,  # for each word that looks like a value and is in none
+    "asks": 0.31,  # the answer is a question
+    "command": 0.55,  # the words name its command, by the name or an alias
+    "subcommand": 0.42,  # or its subcommand
+    "named": 0.95,  # for each option (argument or flag) of the answer that the words name
+    "taken": 0.16,  # for each argument whose value stands in the words
+    "unsaid": 0.05,  # for each option of which neither is true
+    "overlooked": -0.75,  # for each option that the words name and the answer lacks, or has with another value
+    "unused": -1.13,  # for each word that looks like a value and is in none; three at most
 }
-VALUE = re.compile(
-    r"\"[^\"]+\"|'[^']+'|\S*[\d/_@#]\S*|\S+[-.]\S+"
-)  # quoted, a number, a path, a name with a mark in it
-COMMON = frozenset(
-    "the and for with this that only not all any from into when its use one are has have been per out can may".split()
-)
+QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
+EDGES = "\"'“”‘’`.,;:!?()[]{}<>…"
+NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
+REACH = 3  # words behind such a word that name nothing
+MOST_UNUSED = 3
 
 
 def stems(text):
     """Words without their endings, lower case: "merged pull requests" -> ["merg", "pull", "request"]."""
-    return [re.sub(r"(ing|ed|es|s|e)$", "", w.lower()) for w in re.findall(r"[^\W\d_]+", text)]
+    return [re.sub(r"(ing|ed|es|s|e)$", "", w) for w in re.findall(r"[^\W\d_]+", text.lower())]
+
+
+COMMON = frozenset(
+    stems(
+        "a all an and any are as at back be been by can do for from get go has have i in into is it its may me my new not now of off "
+        "on one only or our out per please put see so some take that the their them then there this to two up use us when will with you"
+    )
+)
 
 
 @functools.cache
 def names(sub):
-    """What names a subcommand, as sets of stems: its command, itself, and {argument or flag: its name, values and natural_language}.
-
-    Words of the command name no option."""
+    """What names a subcommand, as sets of stems: its command, itself, and each option as (argument or flag, what names it, {value of an
+    enum: what names that}). Words of the command itself name no option."""
 
     def of(*texts):
-        return set(stems(" ".join(t.replace("_", " ") for t in texts)))
+        return frozenset(stems(" ".join(map(str, texts)))) - COMMON
 
-    options = {}
-    for option in (*sub.args, *sub.flags):
-        known = of(option.name, *map(str, getattr(option, "values", ())), *option.natural_language)
-        options[option.name] = {s for s in known - of(sub.label) - COMMON if len(s) > 2}
-    command = of(sub.command, *sub.command_aliases) if sub.name else set()
+    def rest(*texts):
+        return frozenset(s for s in of(*texts) - of(sub.label) if len(s) > 2)
+
+    options = [
+        (option, rest(option.name, *option.natural_language), {v: rest(v) for v in getattr(option, "values", ())})
+        for option in (*sub.args, *sub.flags)
+    ]
+    command = of(sub.command, *sub.command_aliases) if sub.name else frozenset()
     return command, of(sub.name or sub.command, *sub.aliases), options
 
 
@@ -56,37 +66,86 @@ def features(answer, text, schema):
     found = dict.fromkeys(WEIGHTS, 0)
     if answer["type"] != "command":
         return {**found, "asks": 1}
-    command, subcommand, options = names(schema.by_key[answer["command"], answer["subcommand"]])
-    inside = places(answer["args"].values(), text)
-    rest = "".join(" " if i in inside else c for i, c in enumerate(text))
-    words, plain = set(stems(rest)), set(stems(VALUE.sub(" ", rest)))
-    found["command"], found["subcommand"] = int(bool(command & words)), int(bool(subcommand & words))
-    for option, names_it in options.items():
-        named = bool(names_it & plain)
-        if option in answer["args"] or option in answer["flags"]:
-            found["named" if named else "unnamed"] += 1
-        elif named:
-            found["overlooked"] += 1
-    found["unused"] = sum(inside.isdisjoint(range(*m.span())) for m in VALUE.finditer(text))
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    command, subcommand, options = names(sub)
+    where = places(answer["args"], text)
+    words, loose = read(text, set().union(*where.values()))
+    known = set(command | subcommand)
+    for option, stem, values in options:
+        known |= stem.union(*values.values())
+        if option in sub.args:
+            weigh_argument(found, answer["args"].get(option.name), option, stem, values, words, text, where)
+        elif not option.destructive:
+            named = bool(stem & words)
+            given = option.name in answer["flags"]
+            found["named" if named else "unsaid"] += given
+            found["overlooked"] += named and not given
+    found["command"] = int(bool(command & words))
+    found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
+    found["unused"] = min(MOST_UNUSED, sum(not word & known for word in loose))
     return found
 
 
-def places(values, text):
-    """Positions of the letters of a text that say these values: the longest first, each once, numbers in digits or words."""
-    taken = set()
-    for value in sorted(values, key=lambda v: -len(str(v))):
+def weigh_argument(found, value, arg, stem, values, words, text, where):
+    """Count what the words say for an argument of an answer (value None: it has none)."""
+    others = any(s & words for v, s in values.items() if v != value)
+    if value is None:
+        found["overlooked"] += bool(stem & words) or others
+        return
+    taken = arg.name in where or (value == "@me" and said(value, text))
+    named = bool((stem | values.get(value, frozenset())) & words) or (taken and bool(values))
+    found["named"] += named
+    found["taken"] += taken and not values
+    found["unsaid"] += not (named or taken)
+    found["overlooked"] += others
+
+
+def places(args, text):
+    """{argument: positions of the letters of a text that say its value}; the longest value first, each place for one, numbers in digits or words."""
+    found, free = {}, set(range(len(text)))
+    for name, value in sorted(args.items(), key=lambda a: -len(str(a[1]))):
         word = spell(value) if type(value) is int and 0 <= value < 100 else None
-        forms = [str(value), *([word, word.replace("-", " ")] if word else [])]
-        found = (range(*m.span()) for f in forms if f for m in re.finditer(rf"(?<!\w){re.escape(f)}(?!\w)", text, re.I))
-        taken.update(next((place for place in found if taken.isdisjoint(place)), ()))
-    return taken
+        for form in filter(None, (str(value), word, word and word.replace("-", " "))):
+            spans = (m.span() for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE))
+            place = next((set(range(a, b)) for a, b in spans if free.issuperset(range(a, b))), None)
+            if place:
+                found[name] = place
+                free -= place
+                break
+    return found
 
 
-def weigh(prior, answers, text, schema):
-    """The probability that each of these answers is what was meant; prior: the model's own, of each.
+def read(text, inside):
+    """(stems of the plain words, [the stems of each word that looks like a value]) of a text but for the places in `inside`.
 
-    What the prior lacks to 1 belongs to readings nobody followed, which are taken to fit the words as the first answer does."""
-    support = [sum(WEIGHTS[k] * n for k, n in features(a, text, schema).items()) for a in answers]
-    weighed = [p * math.exp(s - support[0]) for p, s in zip(prior, support, strict=True)]
+    A value is quoted, has a digit or a mark like / @ _ in it, or a dot or hyphen between letters. Words behind a "not" name nothing.
+    """
+    words, loose, silent = set(), [], 0
+    quoted = [m.span() for m in QUOTED.finditer(text)]
+    loose += [set() for a, b in quoted if inside.isdisjoint(range(a, b))]
+    for m in re.finditer(r"\S+", text):
+        bare = m[0].strip(EDGES)
+        if not bare or not inside.isdisjoint(range(*m.span())) or any(a < m.end() and m.start() < b for a, b in quoted):
+            continue
+        silent = REACH if bare.lower() in NO else silent - 1
+        option, own = bare.startswith("--"), set(stems(bare))
+        if not option and re.search(r"[\d/_@#\\]", bare):
+            loose.append(set())
+            continue
+        if not option and re.search(r"\w[-.]\w", bare):
+            loose.append(own)
+        if silent < 0:
+            words |= own
+        if m[0][-1] in ".,;!?":
+            silent = 0
+    return words, loose
+
+
+def weigh(prior, answers, text, schema, weights):
+    """The probability that each of these answers is what was meant; prior: the model's own, of each; weights: see WEIGHTS.
+
+    What the prior lacks to 1 belongs to readings nobody followed, which are taken to fit the words as well as the best of these."""
+    scores = [sum(weights.get(k, 0.0) * n for k, n in features(a, text, schema).items()) for a in answers]
+    weighed = [p * math.exp(s - max(scores)) for p, s in zip(prior, scores, strict=True)]
     total = sum(weighed) + max(0.0, 1 - sum(prior))
-    return [w / total for w in weighed]
+    return [w / total if total else 0.0 for w in weighed]

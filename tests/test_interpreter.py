@@ -365,7 +365,9 @@ def test_a_value_that_nobody_said_becomes_a_question_where_the_command_needs_it(
     answer = answer_of(used, "read a note", context)
     assert answer["message"] == "Which number do you mean?"
     assert answer["suggestions"] == [{"label": "read", "command": "read", "subcommand": None}]
-    assert answer["confidence"] == 0.0  # the model was sure of its command
+    assert (
+        answer["confidence"] == 1.0
+    )  # the model was sure of its command, and so it is sure that the number is missing
     dictate(used, READ)
     assert '"number": 7' in used.complete("read a note", context, constrained=False)
 
@@ -471,8 +473,8 @@ ADDED, PINNED = (ADD % '"buy milk"').replace('"pinned"', ""), ADD % '"buy milk"'
 def test_where_a_choice_is_close_both_ways_are_read(torn_between):
     first, other = torn_between((ADDED, 14), (PINNED, 13.5))
     assert (first.answer["flags"], other.answer["flags"]) == ([], ["pinned"])
-    assert 0 < other.answer["confidence"] < first.answer["confidence"]
-    assert first.answer["confidence"] / other.answer["confidence"] == pytest.approx(math.exp(0.5), rel=0.1)
+    assert 0 < other.probability < first.probability
+    assert first.probability / other.probability == pytest.approx(math.exp(0.5), rel=0.1)
     assert first.head == []
     assert other.head
 
@@ -488,13 +490,15 @@ def test_a_reading_far_behind_is_given_up(torn_between, monkeypatch):
     assert len(torn_between((ADDED, 14), (PINNED, 13.5))) == 1
 
 
-def test_so_many_close_choices_are_followed(torn_between, monkeypatch):
+def test_so_many_close_choices_are_followed(used, torn_between, monkeypatch):
     wanted = [(LISTED % f'{{"status": "{s}"}}', 14 - i / 10) for i, s in enumerate(("open", "done", "all"))]
     assert [r.answer["args"].get("status") for r in torn_between(*wanted, (LIST, 13.7))][0] == "open"
+    assert len(torn_between(*wanted, (LIST, 13.7))) == 3
     for most in range(3):
         monkeypatch.setattr(decoder, "BRANCHES", most)
-        assert len(torn_between(*wanted, (LIST, 13.7))) <= 1 + most
-    assert len(torn_between(*wanted, (LIST, 13.7))) == 3
+        assert len(torn_between(*wanted, (LIST, 13.7))) == 1 + min(most, 2)
+    monkeypatch.setattr(used, "branch", False)
+    assert len(torn_between(*wanted, (LIST, 13.7))) == 1
 
 
 @pytest.mark.parametrize(("text", "flags"), [("add buy milk", []), ("add buy milk, pinned", ["pinned"])])
@@ -510,9 +514,25 @@ def test_a_question_is_chosen_where_no_command_takes_up_what_was_said(used, torn
     torn_between((ADDED, 14), (asking, 13))
     answer = answer_of(used, "add buy milk")
     assert answer["type"] == "command"
-    answer = answer_of(used, "buy milk for 20 people at 10.30, add-on")
+    answer = answer_of(used, "buy milk for 20 people at 10.30, somewhere")
     assert (answer["type"], answer["message"]) == ("clarification", "Which one?")
     assert 0.5 < answer["confidence"] < 0.99
+
+
+def test_readings_that_come_to_the_same_count_as_one(used, torn_between):
+    """Two limits that nobody said are no limit, twice."""
+    limits = [(LISTED % f'{{"limit": {n}}}', logit) for n, logit in ((14, 14), (17, 13.7))]
+    torn_between(*limits)
+    candidates = used.candidates(used.prompt_tokens("", None), "list notes", None)
+    assert [(c[2]["command"], c[2]["args"]) for c in candidates] == [("list", {})]
+    assert candidates[0][0] == pytest.approx(sum(r.probability for r in torn_between(*limits)))
+
+
+def test_a_torn_value_of_another_reading_is_mended(used, torn_between):
+    torn = ADD % '"buy mil"'
+    torn_between((torn.replace('"pinned"', ""), 14), (torn, 13.5), (PINNED, 5))
+    answer = answer_of(used, "add buy milk, pinned")
+    assert (answer["args"], answer["flags"]) == ({"text": "buy milk"}, ["pinned"])
 
 
 def test_a_command_is_read_beside_a_likelier_question(torn_between):

@@ -1,105 +1,200 @@
 """What the words of a request say for an answer, beside the model."""
 
 import math
+import time
 
 import pytest
 import rerank
+import schema as cli_schema
 from hypothesis import given
 from hypothesis import strategies as st
-from rerank import WEIGHTS, features, names, places, stems, weigh
+from rerank import WEIGHTS, features, names, places, read, stems, weigh
 from tiny import NOTES
 
+GH = cli_schema.load("gh")
 QUESTION = {"type": "clarification", "message": "?", "suggestions": []}
 
 
-def command(name, args=None, flags=(), sub=None):
-    return {"type": "command", "command": name, "subcommand": sub, "args": args or {}, "flags": list(flags)}
+def command(label, args=None, flags=()):
+    name, _, sub = label.partition(" ")
+    return {"type": "command", "command": name, "subcommand": sub or None, "args": args or {}, "flags": list(flags)}
 
 
-def found(answer, text):
-    return {k: v for k, v in features(answer, text, NOTES).items() if v}
+def found(answer, text, schema=NOTES):
+    return {k: v for k, v in features(answer, text, schema).items() if v}
 
 
+def chosen(text, *candidates, schema=GH):
+    """The number of the answer that wins, of (the model's probability, answer)."""
+    weighed = weigh([p for p, _ in candidates], [a for _, a in candidates], text, schema, WEIGHTS)
+    return weighed.index(max(weighed))
+
+
+# ---------------------------------------------------------------------------------------------------- words and values
 def test_endings_of_words_do_not_count():
     assert stems("Merged pull-requests, 12 closing!") == ["merg", "pull", "request", "clos"]
 
 
 def test_an_option_is_named_by_its_name_its_values_and_its_synonyms_but_not_by_the_command():
-    command_words, subcommand, options = names(NOTES.by_label["list"])
-    assert command_words == set()
+    command_words, subcommand, options = names(GH.by_label["pr list"])
+    assert {"pr", "pull", "request"} <= command_words
     assert "list" in subcommand
-    assert {"statu", "open", "don"} <= options["status"]
-    assert names(NOTES.by_label["folder create"])[0] >= {"folder"}
-    assert all("folder" not in stem for stem in names(NOTES.by_label["folder create"])[2].values())
+    known = {o.name: (stem, values) for o, stem, values in options}
+    assert known["state"][1]["merged"] == {"merg"}
+    assert "stat" in known["state"][0]
+    assert all(not stem & {"pr", "list"} for stem, _ in known.values())
+    assert names(NOTES.by_label["list"])[0] == set()
+
+
+def test_words_that_every_request_has_name_nothing():
+    for sub in GH.by_label.values():
+        command_words, subcommand, options = names(sub)
+        for stem in (command_words, subcommand, *(s for _, s, _ in options)):
+            assert not stem & {"to", "for", "my", "all", "thi", "hav", "get"}, sub.label
 
 
 @pytest.mark.parametrize(
     ("text", "at"),
     [
-        ("read note 12", ["12"]),
-        ("read note twelve", ["twelve"]),
-        ("read 12 of 12", ["12"]),
-        ("read 120", []),
-        ("buy MILK", ["MILK"]),
+        ("read note 12", "12"),
+        ("read note twelve", "twelve"),
+        ("read 12 of 12", "12"),
+        ("read 120", ""),
+        ("buy MILK", "MILK"),
+        ("İ buy milk", "milk"),
     ],
 )
 def test_a_value_stands_once_in_digits_or_in_words(text, at):
-    taken = places([12, "milk"], text)
-    assert "".join(text[i] for i in sorted(taken)) == "".join(at)
+    taken = set().union(*places({"number": 12, "text": "milk"}, text).values())
+    assert "".join(text[i] for i in sorted(taken)) == at
 
 
 def test_the_longest_value_takes_its_place_first():
-    assert places(["work", "work at home"], "work at home, in work") == {*range(12), *range(17, 21)}
+    found = places({"folder": "work", "text": "work at home"}, "work at home, in work")
+    assert found == {"text": {*range(12)}, "folder": {*range(17, 21)}}
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('add "buy milk" now', 1),
+        ("don't show what's closed", 0),
+        ("close #12, 13 and v1.2", 3),
+        ("src/main.py a@b.de snake_case", 3),
+        ("hmm... list them!", 0),
+        ("merge it --squash", 0),
+        ("look at github.com", 1),
+    ],
+)
+def test_what_looks_like_a_value(text, values):
+    assert len(read(text, set())[1]) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "silent"),
+    [
+        ("not as a draft", {"draft"}),
+        ("keep the branch", {"branch"}),
+        ("don't delete the branch, squash", {"delet", "branch"}),
+        ("draft", set()),
+        ("no, draft", set()),
+    ],
+)
+def test_behind_a_no_words_name_nothing(text, silent):
+    words, _ = read(text, set())
+    assert words.isdisjoint(silent)
+    assert words & {"squash", "draft"} - silent or silent
+
+
+# ---------------------------------------------------------------------------------------------------------- features
 @pytest.mark.parametrize(
     ("answer", "text", "want"),
     [
         (QUESTION, "read 12", {"asks": 1}),
         (command("list"), "list them", {"subcommand": 1}),
-        (command("list", {"status": "open"}), "what is still open", {"named": 1} | {"unnamed": 0}),
+        (command("list", {"status": "open"}), "what is still open", {"named": 1}),
+        (command("list", {"status": "open"}), "what is done", {"unsaid": 1, "overlooked": 1}),
+        (command("list", {"status": "done"}), "list done notes", {"subcommand": 1, "named": 1}),
         (command("list"), "list what has this status", {"subcommand": 1, "overlooked": 1}),
-        (command("read", {"number": 12}), "read 12", {"subcommand": 1, "unnamed": 1}),
-        (command("read", {"number": 12}), "read 12 and 13", {"subcommand": 1, "unnamed": 1, "unused": 1}),
+        (command("read", {"number": 12}), "read 12", {"subcommand": 1, "taken": 1}),
+        (command("read", {"number": 12}), "read 12 and 13", {"subcommand": 1, "taken": 1, "unused": 1}),
+        (command("read", {"number": 12}), "read this", {"subcommand": 1, "unsaid": 1}),
         (command("list"), 'list "buy milk"', {"subcommand": 1, "unused": 1}),
-        (command("add", {"text": "buy milk"}, ["pinned"]), "add buy milk pinned", {"subcommand": 1, "named": 1, "unnamed": 1}),
-        (command("folder", {"name": "x-1"}, sub="create"), "create a folder x-1", {"command": 1, "subcommand": 1, "unnamed": 1}),
+        (command("add", {"text": "buy milk"}, ["pinned"]), "add buy milk pinned", {"subcommand": 1, "named": 1, "taken": 1}),
+        (command("folder create", {"name": "x-1"}), "create a folder x-1", {"command": 1, "subcommand": 1, "taken": 1}),
     ],
 )  # fmt: skip
 def test_what_is_seen_in_the_words(answer, text, want):
-    seen = found(answer, text)
-    if "unnamed" in want and not want["unnamed"]:  # the value is the word that names it: either way it is counted once
-        assert seen.get("named", 0) + seen.get("unnamed", 0) == 1
-    else:
-        assert seen == want
-
-
-def test_a_single_answer_keeps_the_probability_that_the_model_gives_it():
-    for p in (0.0, 0.3, 1.0):
-        assert weigh([p], [command("list")], "list them", NOTES) == [pytest.approx(p)]
-    assert weigh([], [], "list them", NOTES) == []
-
-
-def test_a_reading_with_what_was_named_overtakes_one_without():
-    bare, full = command("add", {"text": "buy milk"}), command("add", {"text": "buy milk"}, ["pinned"])
-    first, second = weigh([0.6, 0.3], [bare, full], "add buy milk and keep it pinned", NOTES)
-    gain = WEIGHTS["named"] - WEIGHTS["overlooked"]
-    assert second / first == pytest.approx(0.5 * math.exp(gain))
-    assert second > first
-    first, second = weigh([0.6, 0.3], [bare, full], "add buy milk", NOTES)
-    assert first > second
+    assert found(answer, text) == want
 
 
 def test_the_weights_say_what_they_are_for():
     assert WEIGHTS.keys() == features(QUESTION, "", NOTES).keys() == features(command("list"), "", NOTES).keys()
-    assert WEIGHTS["named"] > WEIGHTS["unnamed"] > 0 > WEIGHTS["overlooked"] > WEIGHTS["unused"]
+    assert WEIGHTS["named"] > WEIGHTS["unsaid"] > WEIGHTS["overlooked"]
+    assert WEIGHTS["taken"] > 0 > WEIGHTS["unused"]
 
 
-@given(st.text(max_size=80), st.lists(st.floats(0, 1), min_size=3, max_size=3))
+# ------------------------------------------------------------------------------------------------------ probabilities
+def test_a_single_answer_keeps_the_probability_that_the_model_gives_it():
+    for p in (0.0, 0.3, 1.0):
+        assert weigh([p], [command("list")], "list them", NOTES, WEIGHTS) == [pytest.approx(p)]
+    assert weigh([], [], "list them", NOTES, WEIGHTS) == []
+
+
+def test_without_weights_the_model_decides_alone():
+    answers = [command("list"), command("list", {"status": "open"})]
+    assert weigh([0.6, 0.3], answers, "list open ones", NOTES, {}) == pytest.approx([0.6, 0.3])
+
+
+def test_a_reading_with_what_was_named_overtakes_one_without():
+    bare, full = command("add", {"text": "buy milk"}), command("add", {"text": "buy milk"}, ["pinned"])
+    first, second = weigh([0.6, 0.3], [bare, full], "add buy milk and keep it, pinned", NOTES, WEIGHTS)
+    gain = WEIGHTS["named"] - WEIGHTS["overlooked"]
+    assert second / first == pytest.approx(0.5 * math.exp(gain))
+    assert second > first
+    assert chosen("add buy milk", (0.6, bare), (0.3, full), schema=NOTES) == 0
+
+
+def test_the_value_of_an_enum_that_was_said_beats_one_that_was_not():
+    closed, opened = command("issue list", {"state": "closed"}), command("issue list", {"state": "open"})
+    assert chosen("show the closed issues", (0.45, opened), (0.4, closed)) == 1
+    assert chosen("show the closed issues", (0.7, closed), (0.25, opened)) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["merge pr 12 but keep the branch", "merge pr 12, do not delete the branch", "please get rid of 12's branch, merge"]
+)  # fmt: skip
+def test_words_never_speak_for_what_is_destructive(text):
+    plain, losing = command("pr merge", {"number": 12}), command("pr merge", {"number": 12}, ["delete-branch"])
+    first, second = weigh([0.5, 0.4], [plain, losing], text, GH, WEIGHTS)
+    assert second / first == pytest.approx(0.8)
+
+
+def test_options_that_were_said_not_to_be_wanted_stay_away():
+    bare, both = command("pr create"), command("pr create", flags=["draft", "web"])
+    assert chosen("create a pull request, not as a draft and not on the web", (0.7, bare), (0.2, both)) == 0
+
+
+def test_no_reading_is_surer_than_what_the_model_followed():
+    """The readings that nobody followed may fit the words as well as the best."""
+    bare, full = command("pr create"), command("pr create", flags=["draft", "web"])
+    _, second = weigh([0.5, 0.2], [bare, full], "draft pull request on the web", GH, WEIGHTS)
+    assert second <= 0.2 / (0.2 + 0.3)
+
+
+def test_a_request_of_thousands_of_letters_is_read_at_once():
+    started = time.process_time()
+    for text in ("1 " * 1000, "a" * 2000, "'" * 2000, "a-" * 1000, '"a ' * 600):
+        weighed = weigh([0.6, 0.3], [command("pr list"), QUESTION], text, GH, WEIGHTS)
+        assert sum(weighed) <= 1
+    assert time.process_time() - started < 1
+
+
+@given(st.text(max_size=200), st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_whatever_is_said_they_are_probabilities(text, prior):
     prior = [p / max(1, sum(prior)) for p in prior]
     answers = [command("list", {"limit": 3}), QUESTION, command("search", {"query": text or "x"})]
-    weighed = weigh(prior, answers, text, NOTES)
+    weighed = weigh(prior, answers, text, NOTES, WEIGHTS)
     assert all(0 <= w <= 1 + 1e-9 for w in weighed)
     assert sum(weighed) <= 1 + 1e-9
 
