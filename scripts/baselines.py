@@ -103,9 +103,14 @@ def small(matrix):
 
 def fit(model, x, y):
     """A classifier of y, also where there is one class alone: a tool without free arguments has nothing to tag."""
-    from sklearn.dummy import DummyClassifier
+    import warnings
 
-    return (model if len(set(y)) > 1 else DummyClassifier(strategy="most_frequent")).fit(x, y)
+    from sklearn.dummy import DummyClassifier
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are few on purpose, to save time
+        return (model if len(set(y)) > 1 else DummyClassifier(strategy="most_frequent")).fit(x, y)
 
 
 def classical(train, schema):
