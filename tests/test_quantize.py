@@ -12,6 +12,7 @@ import parity
 import prompt
 import pytest
 import quantize
+import rerank
 import schema as cli_schema
 import utils
 from conftest import Project
@@ -140,6 +141,7 @@ def test_contract_of_the_file(trained, tiny_base):
         "system": prompt.system_message(schema),
         "grammar": gbnf(schema),
         "json_schema": json.dumps(json_schema(schema)),
+        "rerank": json.dumps(rerank.WEIGHTS),
         "base": str(tiny_base),
         "stage": "sft",
         "code": utils.VERSION,
