@@ -4,7 +4,7 @@ For each file, in pairs: the greedy answer against the one by today's weights. T
 normal prior of deviation 1, how many answers they get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all.
 Answers are taken before values that were torn in copying are mended.
 
-Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.json]
+Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.pickle]
 """
 
 import json
@@ -44,10 +44,7 @@ class Case:
         )
 
     def posterior(self, weights):
-        """As in rerank.weigh(), with other weights."""
-        found = self.table @ weights
-        weighed = self.prior * np.exp(found - found.max())
-        return weighed / (weighed.sum() + max(0.0, 1 - self.prior.sum()))
+        return np.array(rerank.posterior(self.prior, self.table @ weights))
 
     def greedy(self):
         return bool(len(self.right) and self.right[0])

@@ -24,7 +24,7 @@ QUESTION = b'{"type": "clarification"'
 
 
 @dataclass
-class Reading:
+class Hypothesis:
     """One way to read a request.
 
     answer: a dict in canonical form whose "confidence" is open. probability: the model's own of the choices that make it, before any
@@ -93,7 +93,7 @@ class Decoder:
         return found
 
     def decode(self, start, matcher, head=(), log=0.0, least=-math.inf, branch=False, wordless=False):
-        """The Reading after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses itself.
+        """The Hypothesis after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses itself.
 
         head: tokens that the answer begins with, log: natural log of their probability; a reading that falls under `least` is given up.
         branch: note close choices. wordless: a question needs no words.
@@ -109,10 +109,10 @@ class Decoder:
             written += b"".join(map(self.piece, forced))
             asks = written.startswith(QUESTION)
             if asks and wordless:
-                return Reading({"type": "clarification"}, math.exp(sure), list(head))
+                return Hypothesis({"type": "clarification"}, math.exp(sure), list(head))
             if written.endswith(END):
                 answer = self.close(written)
-                return answer and Reading(answer, math.exp(sure), list(head), rivals)
+                return answer and Hypothesis(answer, math.exp(sure), list(head), rivals)
             logits = self.feed(tokens)
             token = int(logits.argmax())
             if not matcher.validate_tokens([token]):

@@ -14,7 +14,7 @@ from pathlib import Path
 import calibration
 import prompt
 import rerank
-import schema as cli_schema
+from cli import build
 from decoder import LONGEST, Decoder, decided
 from rows import clarification, dumps, ungrounded
 from utils import FORMAT, display, fail
@@ -60,7 +60,7 @@ class Interpreter(Decoder):
         self.facts = facts
         self.curves, self.weights = (json.loads(facts.get(key, "{}")) for key in ("calibration", "rerank"))
         # the schema was checked when the file was made; a file without weights is from before them, or of an untuned model
-        super().__init__(Path(path), cli_schema.build(facts["schema"]), facts["prompt"], n_ctx, bool(self.weights))
+        super().__init__(Path(path), build(facts["schema"]), facts["prompt"], n_ctx, bool(self.weights))
 
     # ------------------------------------------------------------------------------------------------------- answers
     def interpret(self, text, context=None):
@@ -99,7 +99,7 @@ class Interpreter(Decoder):
         return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
     def candidates(self, start, text, context):
-        """[(model's probability, Reading, its answer, grounded)] of a request and its prompt tokens, the greedy one first; readings that
+        """[(model's probability, Hypothesis, its answer, grounded)] of a request and its prompt tokens, the greedy one first; readings that
         come to the same once they are grounded are one."""
         out = []
         for reading in self.readings(start):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import yaml_lines
+from cli import value_fits
 from notation import Fault, Node, names, parse_text
 from rows import CATEGORIES
-from schema import value_fits
 from utils import SCHEMAS, load_yaml
 
 EFFECT = re.compile(r"""\s*(?:([+@~?])([\w.:-]+)|([\w.:-]+)=("[^"]*"|\S+))(?=\s|$)""")

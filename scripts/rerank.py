@@ -2,7 +2,8 @@
 
 A small model drops what it was told: "label auth, milestone Q3" becomes a label. It mostly knows of the other reading and finds it
 a little less likely. So the model's probabilities are weighed with what can be seen in the words, by the schema alone: n-best
-rescoring with a log-linear likelihood. It never speaks for something destructive: of that the model must be convinced by itself.
+rescoring with a log-linear likelihood. A destructive flag, and the name of a destructive subcommand, are not counted: the model
+must be convinced of those by itself.
 """
 
 import functools
@@ -15,8 +16,8 @@ from rows import said, spell
 WEIGHTS = {
     "asks": 0.31,  # the answer is a question
     "command": 0.55,  # the words name its command, by the name or an alias
-    "subcommand": 0.42,  # or its subcommand
-    "named": 0.95,  # for each option (argument or flag) of the answer that the words name
+    "subcommand": 0.42,  # or its subcommand, unless that is destructive
+    "named": 0.95,  # for each option (argument, or flag that is not destructive) of the answer that the words name
     "taken": 0.16,  # for each argument whose value stands in the words
     "unsaid": 0.05,  # for each option of which neither is true
     "overlooked": -0.75,  # for each option that the words name and the answer lacks, or has with another value
@@ -142,10 +143,16 @@ def read(text, inside):
 
 
 def weigh(prior, answers, text, schema, weights):
-    """The probability that each of these answers is what was meant; prior: the model's own, of each; weights: see WEIGHTS.
+    """The probability that each of these answers is what was meant; prior: the model's own, of each; weights: see WEIGHTS."""
+    return posterior(
+        prior, [sum(weights.get(k, 0.0) * n for k, n in features(a, text, schema).items()) for a in answers]
+    )
+
+
+def posterior(prior, scores):
+    """The probabilities of readings in the light of their scores (nats).
 
     What the prior lacks to 1 belongs to readings nobody followed, which are taken to fit the words as well as the best of these."""
-    scores = [sum(weights.get(k, 0.0) * n for k, n in features(a, text, schema).items()) for a in answers]
     weighed = [p * math.exp(s - max(scores)) for p, s in zip(prior, scores, strict=True)]
     total = sum(weighed) + max(0.0, 1 - sum(prior))
     return [w / total if total else 0.0 for w in weighed]

@@ -8,7 +8,7 @@ A row is {"instruction": str, "context": dict or None, "output": str}; output is
 import json
 import re
 
-from schema import value_fits
+from cli import value_fits
 from utils import display, fail, numbered_jsonl
 
 CATEGORIES = ("ambiguous_command", "missing_arg", "unclear", "off_topic", "multiple", "typo", "pronoun")

@@ -11,9 +11,9 @@ from collections import Counter
 
 import compose
 import phrasebook
+from cli import value_fits
 from lexicon import Lexicon
 from rows import clarification, command, dumps
-from schema import value_fits
 from speaker import Speaker, shortness
 from utils import SCHEMAS
 

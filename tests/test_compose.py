@@ -12,7 +12,7 @@ import pytest
 import schema as cli_schema
 import utils
 import yaml
-from compose.reading import gerund
+from compose.words import gerund
 from lexicon import Lexicon, plural, singular
 from rows import row_faults
 from teacher import Teacher

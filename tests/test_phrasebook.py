@@ -6,6 +6,7 @@ import notation
 import phrasebook
 import pytest
 import schema as cli_schema
+from cli import Arg
 from notation import Fault, Node, parse_text
 from phrasebook import parse_line
 from rows import CATEGORIES
@@ -247,7 +248,7 @@ def test_effects_that_cannot_be_read_say_why(text, message):
     ],
 )
 def test_a_value_becomes_the_type_of_its_argument(kind, text, value):
-    converted = phrasebook.convert(cli_schema.Arg("x", kind), text)
+    converted = phrasebook.convert(Arg("x", kind), text)
     assert (converted, type(converted)) == (value, type(value))
 
 

@@ -6,6 +6,7 @@ import pytest
 import schema as cli_schema
 import yaml
 import yaml_lines
+from cli import Arg, value_fits
 from conftest import ROOT
 
 HEAD = "cli_name: tool\ndescription: A tool\ncommands:\n"
@@ -288,9 +289,9 @@ commands:
     ],
 )
 def test_a_value_fits_its_type_exactly(kind, good, bad):
-    arg = cli_schema.Arg("x", type=kind, values=("a", "b") if kind == "enum" else ())
-    assert [v for v in good if not cli_schema.value_fits(arg, v)] == []
-    assert [v for v in bad if cli_schema.value_fits(arg, v)] == []
+    arg = Arg("x", type=kind, values=("a", "b") if kind == "enum" else ())
+    assert [v for v in good if not value_fits(arg, v)] == []
+    assert [v for v in bad if value_fits(arg, v)] == []
 
 
 # ----------------------------------------------------------------------------------------------------- what is read

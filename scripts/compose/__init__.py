@@ -17,7 +17,8 @@ from utils import SCHEMAS, load_yaml
 
 from compose import options, questions
 from compose.frames import Frames
-from compose.reading import claims, kind_text, names_of, read, safe, settle
+from compose.reading import claims, kind_text, names_of, read, settle
+from compose.words import safe
 
 
 def phrasebook(schema, lexicon):

@@ -4,8 +4,9 @@ import re
 
 from lexicon import plural
 
-from compose.reading import gerund, head, names_of, safe
+from compose.reading import head, names_of
 from compose.speech import Form, Speech
+from compose.words import gerund, safe
 
 LOOKS = ("show", "list", "print", "display")
 DETERMINER = (

@@ -8,8 +8,9 @@ from lexicon import plural, singular
 from compose import options
 from compose.descriptions import Descriptions
 from compose.missing import Missing
-from compose.reading import a, gerund, safe, short_forms, spaced
+from compose.reading import short_forms
 from compose.speech import Form
+from compose.words import a, gerund, safe, spaced
 
 VERBS = 7  # of a subcommand in its plainest pattern, one frame or more each
 

@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import replace
 
-from compose.reading import a, safe
 from compose.speech import Form, Speech
+from compose.words import a, safe
 
 
 class Missing(Speech):

@@ -5,7 +5,8 @@ import re
 
 from lexicon import plural, singular
 
-from compose.reading import gerund, head, leaf, safe, spaced
+from compose.reading import head
+from compose.words import gerund, leaf, safe, spaced
 
 UNITS = ("milliseconds", "seconds", "minutes", "hours", "days")
 LITTLE = "in on from to for with without at as by after before until only also even every each of including".split()

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from lexicon import singular
 from utils import SCHEMAS, load_yaml
 
-from compose.reading import safe, spaced
+from compose.words import safe, spaced
 
 NEAR = 0.6  # likeness of a garbled word to both of the names it may stand for
 

@@ -5,10 +5,11 @@ its kind, and which noun of a description stands for which argument. frames.py m
 import re
 from dataclasses import dataclass, field
 
+from cli import Arg, Subcommand
 from lexicon import plural, singular
-from schema import Arg, Subcommand
 
-SPECIAL = re.compile(r"([\\(){}\[\]|$])")
+from compose.words import leaf, safe, spaced
+
 STOPS = set(  # words that end the noun phrase a description begins with
     "to that in of on for it is are was with each there when the a an which who what where from into as at by gets must shall "
     "while one all be can will has have every only this these if and or not than between inside".split()
@@ -60,39 +61,6 @@ class Reading:
     @property
     def words(self):
         return " ".join(filter(None, (self.sub.command, self.sub.name)))
-
-
-def spaced(name):
-    return re.sub(r"[-_.]+", " ", str(name)).lower()
-
-
-def safe(text):
-    return SPECIAL.sub(r"\\\1", text)
-
-
-def leaf(source):
-    """git.current_pr -> pr"""
-    return re.sub(
-        r"^(current|active|selected|open|this|last|latest|newest|default) ", "", spaced(source.rpartition(".")[2])
-    ).removesuffix(" name")
-
-
-def a(noun):
-    return f"{'an' if noun[:1] in 'aeio' or noun[:3] in ('upd', 'unk') else 'a'} {noun}"
-
-
-def gerund(phrase):
-    """ "roll back" -> "rolling back" """
-    first, _, rest = phrase.partition(" ")
-    if first.endswith("ie"):
-        first = first[:-2] + "y"
-    elif first.endswith("e") and not first.endswith(("ee", "ye", "oe")):
-        first = first[:-1]
-    elif first.endswith("ic"):
-        first += "k"
-    elif re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", first) or first in ("submit", "unpin", "commit", "rerun"):
-        first += first[-1]
-    return f"{first}ing {rest}".strip()
 
 
 def head(arg, words):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from lexicon import plural, singular
 
 from compose import options
-from compose.reading import PREPOSITIONS, a, safe, spaced
+from compose.reading import PREPOSITIONS
+from compose.words import a, safe, spaced
 
 
 @dataclass(frozen=True)

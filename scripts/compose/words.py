@@ -1,0 +1,38 @@
+"""Forms of words that composed frames are made of. Imports no torch."""
+
+import re
+
+SPECIAL = re.compile(r"([\\(){}\[\]|$])")  # what the notation of phrasebooks gives a meaning
+
+
+def spaced(name):
+    return re.sub(r"[-_.]+", " ", str(name)).lower()
+
+
+def safe(text):
+    return SPECIAL.sub(r"\\\1", text)
+
+
+def leaf(source):
+    """git.current_pr -> pr"""
+    return re.sub(
+        r"^(current|active|selected|open|this|last|latest|newest|default) ", "", spaced(source.rpartition(".")[2])
+    ).removesuffix(" name")
+
+
+def a(noun):
+    return f"{'an' if noun[:1] in 'aeio' or noun[:3] in ('upd', 'unk') else 'a'} {noun}"
+
+
+def gerund(phrase):
+    """ "roll back" -> "rolling back" """
+    first, _, rest = phrase.partition(" ")
+    if first.endswith("ie"):
+        first = first[:-2] + "y"
+    elif first.endswith("e") and not first.endswith(("ee", "ye", "oe")):
+        first = first[:-1]
+    elif first.endswith("ic"):
+        first += "k"
+    elif re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", first) or first in ("submit", "unpin", "commit", "rerun"):
+        first += first[-1]
+    return f"{first}ing {rest}".strip()
