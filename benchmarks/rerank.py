@@ -1,8 +1,9 @@
-"""What reranking gains on labelled requests, and the weights of scripts/rerank.py fitted to them.
+"""What reranking gains on labelled requests, and the weights of scripts/rerank.py and the curves of scripts/calibration.py fitted to them.
 
-For each file, in pairs: the greedy answer against the one by today's weights. Then, over all files: the most probable weights under a
-normal prior of deviation 1, how many answers they get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all.
-Answers are taken before values that were torn in copying are mended.
+For each file, and for its requests without their context (twins, see decisions.py), in pairs: the greedy answer against the one by today's weights.
+Then, over all of these: the most probable weights, given that one of the candidates is right, under a normal prior of deviation 1; how many
+answers they get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all. Answers are taken
+before values that were torn in copying are mended. The curves are fitted to the confidences of the requests by weights that did not see them.
 
 Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.pickle]
 """
@@ -17,6 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
+import calibration
+import decisions
 import rerank
 import scores
 import utils
@@ -24,6 +27,9 @@ from decoder import LONGEST
 from interpreter import Interpreter
 from rows import dumps
 
+TWINS = ", twins"
+IDENTITY = dict.fromkeys(calibration.KINDS, {"shift": 0.0, "slope": 1.0})
+WIDE = {"shift": 1.0, "slope": 0.5}
 QUESTION = {"message": "?", "suggestions": [], "confidence": 0.0}  # what a question that was not worded lacks
 
 
@@ -53,11 +59,10 @@ class Case:
         return bool(len(self.right) and self.right[self.posterior(weights).argmax()])
 
 
-def ask(model, path):
-    """The cases of a file of requests, by a model."""
-    interpreter, out = Interpreter(model), []
-    interpreter.branch = True
-    for row in utils.read_jsonl(path):
+def ask(interpreter, rows):
+    """The cases of labelled requests."""
+    out = []
+    for row in rows:
         text, context = row["instruction"][:LONGEST], row.get("context")
         start = interpreter.prompt_tokens(text, context)
         out.append(Case(row, interpreter.candidates(start, text, context), interpreter.schema))
@@ -70,22 +75,34 @@ def fit(cases):
     decided = [c for c in cases if c.right.any() and not c.right.all()]
 
     def loss(weights):
-        found = [c.posterior(weights)[c.right].sum() for c in decided]
-        return -np.log(np.maximum(found, 1e-9)).sum() + (weights**2).sum() / 2
+        fitted = 0.0
+        for c in decided:
+            scores = np.log(np.maximum(c.prior, 1e-12)) + c.table @ weights
+            fitted += np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[c.right])
+        return fitted + (weights**2).sum() / 2
 
     return minimize(loss, np.zeros(len(rerank.WEIGHTS))).x
 
 
-def cross_validated(cases, seed):
-    """How many are right by weights that were fitted to the other folds."""
+def folds(cases, seed):
+    """(case, weights that were fitted to the other folds) of all cases; all cases with the same words are in one fold."""
     requests = sorted({c.text for c in cases})
     np.random.default_rng(seed).shuffle(requests)
     fold = {text: i % 5 for i, text in enumerate(requests)}
-    count = 0
     for k in range(5):
         weights = fit([c for c in cases if fold[c.text] != k])
-        count += sum(c.reranked(weights) for c in cases if fold[c.text] == k)
-    return count
+        yield from ((c, weights) for c in cases if fold[c.text] == k)
+
+
+def unseen(cases, seed, some):
+    """Points (kind, raw confidence, right) of some of the cases, each by weights that did not see it: see calibration.fit."""
+    wanted, out = {id(c) for c in some}, []
+    for case, weights in folds(cases, seed):
+        if id(case) in wanted and len(case.right):
+            sure = case.posterior(weights)
+            best = sure.argmax()
+            out.append((case.answers[best]["type"], sure[best], bool(case.right[best])))
+    return out
 
 
 def main(arguments):
@@ -96,9 +113,15 @@ def main(arguments):
     else:
         groups = {}
         for model, path in zip(arguments[::2], arguments[1::2], strict=True):
-            started = time.perf_counter()
-            groups[Path(path).name, model] = found = ask(model, path)
-            print(f"{Path(path).name}: {(time.perf_counter() - started) / len(found):.2f} s a request", flush=True)
+            interpreter, rows = Interpreter(model), utils.read_jsonl(path)
+            interpreter.branch = True
+            twins = [t for t in (decisions.twin(r, interpreter.schema) for r in rows) if t]
+            for name, some in ((Path(path).name, rows), (Path(path).name + TWINS, twins)):
+                started = time.perf_counter()
+                if not some:
+                    continue
+                groups[name, model] = ask(interpreter, some)
+                print(f"{name}: {(time.perf_counter() - started) / len(some):.2f} s a request", flush=True)
         if kept:
             kept.write_bytes(pickle.dumps(groups))
     cases, today = [c for group in groups.values() for c in group], np.array(list(rerank.WEIGHTS.values()))
@@ -113,9 +136,13 @@ def main(arguments):
             f"{np.mean([len(c.right) for c in group]):.2f} candidates a request",
             flush=True,
         )
-    print(f"fitted, by cross-validation: {[cross_validated(cases, seed) for seed in range(5)]} of {len(cases)} right")
+    print(
+        f"fitted, by cross-validation: {[sum(c.reranked(w) for c, w in folds(cases, seed)) for seed in range(5)]} of {len(cases)} right"
+    )
     weights = fit(cases)
     print(json.dumps(dict(zip(rerank.WEIGHTS, weights.round(2).tolist(), strict=True))))
+    typed = [c for (name, _), group in groups.items() if not name.endswith(TWINS) for c in group]
+    print(json.dumps(calibration.fit(unseen(cases, 0, typed), IDENTITY, WIDE)))
     print(f"fitted to all: {sum(c.reranked(weights) for c in cases)} right")
 
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import decisions
+import fresh
 import model_report
 import scores
 import utils
@@ -88,8 +89,11 @@ def baseline_scores(name, schema, scored, judged):
         return {}
     import baselines
 
-    found, right = {}, [j["exact"] for j in judged]
-    for baseline, chosen, outputs in baselines.predictions(read_rows(path, schema), schema, [c for c, _ in scored]):
+    found, right, rows = {}, [j["exact"] for j in judged], read_rows(path, schema)
+    drawn = models_dir(name) / "sft" / fresh.DRAWN
+    if drawn.exists():  # what the model learned from beside that file
+        rows += read_rows(drawn, schema)
+    for baseline, chosen, outputs in baselines.predictions(rows, schema, [c for c, _ in scored]):
         theirs = [scores.judge(scored[i][0], o, schema)["exact"] for i, o in zip(chosen, outputs, strict=True)]
         ours = [right[i] for i in chosen]
         found[baseline] = {

@@ -1,15 +1,16 @@
 """New rows from the bundled teacher for a data set that it made: for preferences and calibration, which want requests that the model
-was not trained on. Never a row of the data set, never a frame of a validation row.
+was not trained on, and for the passes of a training. Never a row of the data set, never a frame of a validation row.
 """
 
 import utils
 from rows import Seen, row_faults
 from split_check import SPLITS
 from teacher import Teacher, sources
-from utils import data_dir, read_json
+from utils import data_dir, models_dir, read_json
 
 FIRST = 10_000_000  # number of the first row that is drawn anew, times the purpose: far behind those of any data set
-PREFERENCES, CALIBRATION = 1, 2
+PREFERENCES, CALIBRATION, PASSES = 1, 2, 3
+DRAWN = "drawn.jsonl"  # rows beside those of the file that a model was trained on, in its folder
 
 
 def settings_of(name):
@@ -25,16 +26,19 @@ def draw(name, schema, number, purpose, seed=0):
     """At most `number` rows from the frames of the training rows, none of whose inputs is in the data set; None where no teacher can draw them.
     Each has "points" too: the arguments that a pointing word stands for.
 
-    purpose: a small number of the caller's own, so that no two callers get the same rows.
+    purpose: one of those above, so that no two callers draw alike.
     """
     settings = settings_of(name)
     if not settings:
         return None
     teacher, seen = Teacher(schema, name, settings["seed"]), Seen()
-    for split, file in SPLITS.items():
-        for row in utils.read_jsonl(data_dir(name) / file):
+    known = [(split, data_dir(name) / file) for split, file in SPLITS.items()]
+    if purpose != PASSES:
+        known.append(("train", models_dir(name) / "sft" / DRAWN))
+    for split, path in known:
+        for row in utils.read_jsonl(path) if path.exists() else []:
             seen.fault(row, split)
-    out, first = [], FIRST * purpose + 100_000 * seed
+    out, first = [], FIRST * (purpose + 10 * seed)
     for index in range(first, first + number * 10):
         made = teacher.draw(index, "train", 0)
         if made and not row_faults(made["row"], schema) and not seen.fault(made["row"], "train"):

@@ -44,7 +44,8 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    return source, utils.fingerprint("quantize", {"quant": settings["quant"], "rerank": rerank.WEIGHTS}, source, schema)
+    fitted = {"rerank": rerank.WEIGHTS, "curves": calibration.PEOPLE}
+    return source, utils.fingerprint("quantize", {"quant": settings["quant"], **fitted}, source, schema)
 
 
 def merge(source, folder):
@@ -188,13 +189,13 @@ def main(argv):
         small = None if quant == "f16" else ready
         gate, points = parity.check(work / "merged", work / "f16.gguf", small, rows, familiar, frame)
         print(parity.words(gate, quant), flush=True)
-        curves = calibration.fit(points)
         headline = {"rows": "validation", "exact_match": scores.rate(gate["right"], gate["rows"])}
-        write_contract(ready, work / "ready.gguf", {"calibration": curves, "scores": headline})
-        ready = work / "ready.gguf"
+        found = {"calibration": calibration.fit(points), "scores": headline}
     else:
-        print(f"quantize: no {display(path)}: parity is not checked and the confidence not calibrated")
-    os.replace(ready, final)
+        print(f"quantize: no {display(path)}: parity is not checked, and the confidence is that of other tools' models")
+        found = {"calibration": calibration.PEOPLE}
+    write_contract(ready, work / "ready.gguf", found)
+    os.replace(work / "ready.gguf", final)
     shutil.rmtree(work)
     utils.write_text(models_dir(name) / "Modelfile", modelfile(final.name, frame))
     utils.write_json(

@@ -1,7 +1,9 @@
 """Stage 2, supervised fine-tuning: LoRA on the base model or all of its weights (use_lora), loss on the answers only.
 
-Reads   training/data/<name>/train.jsonl, train_val.jsonl; training/configs/sft_config.yaml and the base model's own file
-Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.json, log.jsonl, stage.json; sft.partial/ while it runs
+Reads   training/data/<name>/train.jsonl, train_val.jsonl; training/configs/sft_config.yaml and the base model's own file; the bundled
+        teacher's files, for new rows instead of a second pass over the same
+Writes  training/models/<name>/sft/: adapter (or weights), tokenizer, prompt.json, log.jsonl, drawn.jsonl (those rows), stage.json;
+        sft.partial/ while it runs
 Run     just train-sft name=gh        (several GPUs: torchrun --standalone --nproc-per-node 2 scripts/sft.py name=gh)
 """
 
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import base_model
 import finetune
+import fresh
 import prompt
 import schema as cli_schema
 import utils
@@ -27,12 +30,26 @@ def plan(settings):
         inputs.append(base_model.ADAPTER)
     elif base != base_model.BUNDLED:
         inputs.append(Path(base_model.local_folder(base)))  # of a hub id nothing is read here
-    return (
-        base,
-        why,
-        config,
-        utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **decisive(config)}, *inputs),
-    )
+    told = decisive(config)
+    told["data"] = {"max_seq_length": config["data"]["max_seq_length"], "drawn": draws(settings["name"], config)}
+    return base, why, config, utils.fingerprint("sft", {"base": base, "seed": settings["seed"], **told}, *inputs)
+
+
+def draws(name, config):
+    """Whether rows are drawn beside those of the file: see passes."""
+    wanted = config["data"]["fresh_rows"] and config["training"]["num_train_epochs"] > 1
+    return bool(wanted and fresh.settings_of(name))
+
+
+def passes(rows, name, schema, config):
+    """(rows to draw beside these, epochs): what a training goes through instead of going through the same rows again and again, where
+    there is a teacher that draws. It learns from as many rows as without."""
+    epochs = config["training"]["num_train_epochs"]
+    if not draws(name, config):
+        return [], epochs
+    wanted = round(len(rows) * (epochs - 1))
+    drawn = fresh.draw(name, schema, wanted, fresh.PASSES)
+    return drawn, 1 if len(drawn) == wanted else epochs * len(rows) / (len(rows) + len(drawn))
 
 
 def encode_rows(rows, tokenizer, frame, longest):
@@ -86,8 +103,8 @@ def main(argv):
     if utils.is_current(folder, fingerprint):
         print(f"sft: {display(folder)} is up to date")
         return
-    rows = [read_rows(f, schema) for f in files]
-    if not all(rows):
+    given, val = (read_rows(f, schema) for f in files)
+    if not given or not val:
         fail(f"{display(files[0].parent)} has no rows; run: just train-generate-force name={name}")
 
     finetune.quiet()
@@ -95,7 +112,8 @@ def main(argv):
     model, tokenizer = base_model.load(base, dtype=finetune.weights_dtype(config["training"]))
     frame = prompt.frame(tokenizer, schema)
     longest = config["data"]["max_seq_length"]
-    (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in rows)
+    drawn, epochs = passes(given, name, schema, config)
+    (train_rows, cut), (val_rows, _) = (encode_rows(r, tokenizer, frame, longest) for r in (given + drawn, val))
     if not train_rows or not val_rows:
         fail(f"every row is longer than sft.data.max_seq_length={longest} tokens; raise it")
     if finetune.is_main():
@@ -108,16 +126,17 @@ def main(argv):
             dtype=str(base_model.fast_dtype()).removeprefix("torch."),
             trains="an adapter" if t.get("use_lora", True) else "all weights",
             rows=f"{len(train_rows)} + {len(val_rows)}",
-            epochs=t["num_train_epochs"],
+            epochs=f"1 ({len(drawn)} of the rows are new ones)" if drawn and epochs == 1 else round(epochs, 2),
             rate=t["learning_rate"],
             batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"],
         )
         if cut:
             print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
+    config = {**config, "training": {**config["training"], "num_train_epochs": epochs}}
     work = finetune.work_folder(folder, fingerprint)
     shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
     trainer = make_trainer(model, tokenizer, train_rows, val_rows, config, work, settings["seed"], shared)
-    finetune.watch(trainer, rows[1], frame, tokenizer, schema)
+    finetune.watch(trainer, val, frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "sft", work)
     trainer.save_model(str(work))
     if not finetune.is_main():
@@ -125,13 +144,15 @@ def main(argv):
     tokenizer.save_pretrained(work)
     utils.write_json(work / "prompt.json", frame)
     finetune.save_log(work, history)
+    if drawn:
+        utils.write_jsonl(work / fresh.DRAWN, [{k: r[k] for k in ("instruction", "context", "output")} for r in drawn])
     tokens = sum(len(r["input_ids"]) for r in train_rows) * config["training"]["num_train_epochs"]
     losses = [h["eval_loss"] for h in history if "eval_loss" in h]
     utils.finish(work, fingerprint, base=base, seconds=round(seconds), tokens=round(tokens), validation_loss=losses)
     finetune.promote(work, folder)
     curve = " -> ".join(f"{x:.4f}" for x in losses)
     print(
-        f"sft: {len(train_rows)} rows in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), "
+        f"sft: {len(train_rows)} rows{f', {len(drawn)} of them new,' if drawn else ''} in {seconds / 60:.1f} min ({tokens / seconds:.0f} tokens/s), "
         f"validation loss {curve}, in {display(folder)}; next: just train-generate-preferences name={name}"
     )
 

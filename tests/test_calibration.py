@@ -29,11 +29,22 @@ def test_a_curve_finds_the_truth_it_was_drawn_from():
     assert after < 0.04
 
 
-def test_few_answers_leave_the_confidence_as_it_is():
-    curves = calibration.fit(answers("command", calibration.FEWEST - 1, lambda raw: 1))
-    assert curves == {}
-    assert calibration.apply(curves, "command", 0.37) == 0.37
-    assert calibration.apply(None, "command", 0.37) == 0.37
+def test_few_answers_leave_the_curves_of_peoples_requests_as_they_are():
+    assert calibration.fit(answers("command", calibration.FEWEST - 1, lambda raw: 1)) == calibration.PEOPLE
+    assert calibration.fit([]) == calibration.PEOPLE
+
+
+def test_without_a_curve_the_confidence_is_the_raw_one():
+    for curves in (None, {}, {"clarification": {"shift": 1, "slope": 1}}):
+        assert calibration.apply(curves, "command", 0.37) == 0.37
+
+
+def test_a_teachers_rows_move_the_curves_a_little():
+    start = calibration.PEOPLE["command"]
+    moved = calibration.fit(answers("command", 100, lambda raw: 1))["command"]
+    assert start["shift"] < moved["shift"] < start["shift"] + 3 * calibration.NEAR["shift"]
+    freely = calibration.fit(answers("command", 100, lambda raw: 1), spread={"shift": 1.0, "slope": 0.5})["command"]
+    assert freely["shift"] > moved["shift"] + 0.3
 
 
 def test_twenty_right_answers_do_not_make_certainty():
@@ -42,7 +53,7 @@ def test_twenty_right_answers_do_not_make_certainty():
 
 
 def test_kinds_have_curves_of_their_own():
-    points = answers("command", 500, lambda raw: 0.9) + answers("clarification", 500, lambda raw: 0.2)
+    points = answers("command", 5000, lambda raw: 0.9) + answers("clarification", 5000, lambda raw: 0.2)
     curves = calibration.fit(points)
     assert calibration.apply(curves, "command", 0.5) > 0.8
     assert calibration.apply(curves, "clarification", 0.5) < 0.3

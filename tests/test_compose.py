@@ -165,6 +165,26 @@ def test_this_thing_says_its_kind_where_the_kind_is_an_argument(book):
     assert "describe it" not in found
 
 
+def test_what_is_pointed_at_may_be_followed_by_options(book):
+    open_ends = {"this boat", "that boat", "the current boat", "the boat", "it", "that"}
+    found = {t: set() for t in open_ends}
+    for label in ("get", "repaint"):
+        for f in book.frames[label]:
+            end = next((t for t in open_ends if said(f).endswith(f" {t}")), None)
+            if end and "name" in f.points:
+                found[end].add("*" in notation.names(f.node, "option"))
+    assert found["this boat"] == found["that boat"] == {True}
+    assert found["the boat"] == {False}  # "the boat" and "called mary" would name it
+    assert True not in found["it"] | found["that"]  # "that" and "pier 3" would be that pier
+
+
+def test_the_place_one_is_in_is_said_in_many_ways():
+    book = compose.phrasebook(cli_schema.load("notes"), Lexicon())
+    here = {"".join(t) for f in book.options["list", "folder"] if f.points == ("folder",) for t in everything(f.node)}
+    assert {"here", "in this folder", "in my dir", ", this folder", "in the folder i'm in"} <= here
+    assert not any("{" in t for t in here)
+
+
 def test_this_thing_of_a_kind_that_the_context_does_not_hold_is_a_question(book):
     asked = {said(f) for f in book.clarify["pronoun"]}
     assert any("lighthouse" in t for t in asked)

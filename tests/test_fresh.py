@@ -4,9 +4,11 @@ import json
 
 import fresh
 import pytest
+import sft
 import teacher
 import utils
 from rows import row_faults
+from settings import parse_settings
 from tiny import NOTES
 
 
@@ -58,3 +60,51 @@ def test_a_schema_that_changed_since_has_other_frames(made):
 def test_no_data_no_rows(project, monkeypatch):
     monkeypatch.setattr(utils, "ROOT", project.root)
     assert fresh.settings_of("notes") is None
+
+
+def config(epochs, fresh_rows=True):
+    return {"data": {"fresh_rows": fresh_rows}, "training": {"num_train_epochs": epochs}}
+
+
+def test_every_pass_of_a_training_has_rows_of_its_own(made):
+    told = utils.read_jsonl(made.data() / "train.jsonl")
+    drawn, epochs = sft.passes(told, "notes", NOTES, config(2))
+    assert (len(drawn), epochs) == (len(told), 1)
+    assert not {key(r) for r in drawn} & {key(r) for r in known(made)}
+    assert [len(r) if i == 0 else r for i, r in enumerate(sft.passes(told, "notes", NOTES, config(1.5)))] == [45, 1]
+    for unchanged in (config(1), config(0.5), config(2, fresh_rows=False)):
+        assert sft.passes(told, "notes", NOTES, unchanged) == ([], unchanged["training"]["num_train_epochs"])
+
+
+def test_where_few_rows_can_be_drawn_all_are_gone_through_more_often(made, monkeypatch):
+    told = utils.read_jsonl(made.data() / "train.jsonl")
+    draw = fresh.draw
+    monkeypatch.setattr(fresh, "draw", lambda *a: draw(*a)[:10])
+    drawn, epochs = sft.passes(told, "notes", NOTES, config(3))
+    assert len(drawn) == 10
+    assert epochs == pytest.approx(270 / 100)
+
+
+def test_what_a_model_was_trained_on_is_not_new(made):
+    drawn = fresh.draw("notes", NOTES, 40, fresh.PASSES)
+    told = fresh.draw("notes", NOTES, 40, fresh.PREFERENCES)
+    utils.write_jsonl(
+        made.models() / "sft" / fresh.DRAWN, [{k: v for k, v in r.items() if k != "points"} for r in told]
+    )
+    again = fresh.draw("notes", NOTES, 40, fresh.PREFERENCES)
+    assert not {key(r) for r in again} & {key(r) for r in told}
+    assert fresh.draw("notes", NOTES, 40, fresh.PASSES) == drawn  # a killed training finds the same rows
+
+
+def test_no_seed_of_one_purpose_is_anothers(made):
+    starts = [{key(r) for r in fresh.draw("notes", NOTES, 15, p, seed)} for p in (1, 2, 3) for seed in (0, 1, 100)]
+    assert all(len(a & b) < 5 for i, a in enumerate(starts) for b in starts[:i])
+
+
+def test_rows_of_others_are_gone_through_as_often_as_they_were(made):
+    path = made.data() / "train.jsonl"
+    told = utils.read_jsonl(path)[1:]
+    path.write_text("".join(json.dumps(r) + "\n" for r in told), encoding="utf-8")
+    before = sft.plan(parse_settings(["name=notes", "base=bundled"]))[3]
+    assert sft.passes(told, "notes", NOTES, config(2)) == ([], 2)
+    assert before["settings"]["data"]["drawn"] is False

@@ -7,6 +7,7 @@ import signal
 import time
 
 import base_model
+import calibration
 import gguf
 import parity
 import prompt
@@ -147,7 +148,10 @@ def test_contract_of_the_file(trained, tiny_base):
         "code": utils.VERSION,
         "data": utils.digest(trained.data() / "train.jsonl"),
     }
-    assert set(curves) <= {"command", "clarification"}
+    assert curves.keys() == calibration.PEOPLE.keys()
+    for kind, curve in curves.items():
+        for part, spread in calibration.NEAR.items():
+            assert abs(curve[part] - calibration.PEOPLE[kind][part]) < 6 * spread
 
 
 def test_the_gate_says_what_it_found(trained):

@@ -6,7 +6,7 @@ import time
 import pytest
 import rerank
 import schema as cli_schema
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank import WEIGHTS, features, names, places, read, stems, weigh
 from tiny import NOTES
@@ -197,6 +197,7 @@ def test_a_request_of_thousands_of_letters_is_read_at_once():
     assert time.process_time() - started < 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_whatever_is_said_they_are_probabilities(text, prior):
     prior = [p / max(1, sum(prior)) for p in prior]

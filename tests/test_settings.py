@@ -268,7 +268,7 @@ def test_sft_config_has_the_values_of_the_spec():
         "use_lora": True,
         **SPEC_LORA,
     }
-    assert config["data"] == {"max_seq_length": 2048}
+    assert config["data"] == {"max_seq_length": 2048, "fresh_rows": True}
 
 
 def test_dpo_config_has_the_values_of_the_spec():

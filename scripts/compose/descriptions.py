@@ -35,7 +35,7 @@ class Descriptions(Speech):
         if is_verb and not (r.target or r.rest or r.kind):
             if first in (*r.verbs, r.base):
                 verbs = self.either([first, *(v for v in self.spoken(False) if v in r.alone)][:5])
-                self.add("<v> <what it says>", f"{verbs} {tail}", extra=0)
+                self.add("<v> <what it says>", f"{verbs} {tail}", extra=False)
             plain = f"{first} {tail}".strip()
             self.add("i want to <says>", f"(i want to|i need to|i'd like to|time to) {plain}")
             self.add("can you <says>", f"(can you|could you|would you|please) {plain}")
@@ -53,13 +53,13 @@ class Descriptions(Speech):
                 self.add("<says>", f"{self.fill(said, form, '')} {ways[i % len(ways)]}", form.effects)
             if "<t>" in said:
                 for form in self.pick(near, 2):
-                    self.add("<says>", f"{self.fill(said, form, '')} {ways[0]}", form.effects, 0)
+                    self.add("<says>", f"{self.fill(said, form, '')} {ways[0]}", form.effects, False)
                 for form in self.pick([f for f in self.absent() if f.full], 1):
-                    self.add("<says>", f"{self.fill(said, form, '')} {ways[0]}", form.effects, 0)
+                    self.add("<says>", f"{self.fill(said, form, '')} {ways[0]}", form.effects, False)
                 if left:
                     missing = " ".join(f"?{x.name}" for x in left)
                     form = self.pick(forms, 1)[0]
-                    self.add("<says>", self.fill(said, form, ""), f"{form.effects} {missing}", 0)
+                    self.add("<says>", self.fill(said, form, ""), f"{form.effects} {missing}", False)
 
     def with_arguments(self, text, left):
         """(text with <t> and slots, arguments still to be said) of a description, once or twice."""

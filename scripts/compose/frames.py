@@ -50,9 +50,9 @@ class Frames(Descriptions, Missing):
                     self.add(name, self.fill(text, form, self.rest(literal=True)), form.effects)
                 for form in self.pick([f for f in near if f.full or verb in r.alone], 2 if r.thing else 1):
                     rest = self.rest(literal=not form.full)  # "expose the pod web" would name a pod
-                    self.add(name, self.fill(text, form, rest), form.effects, extra=0)
+                    self.add(name, self.fill(text, form, rest), form.effects, form.open)
                 for form in self.pick([f for f in absent if f.full or verb in r.alone], 1):
-                    self.add(name, self.fill(text, form, self.rest()), form.effects, extra=0)
+                    self.add(name, self.fill(text, form, self.rest()), form.effects, False)
         spoken = {full: [v for v in self.spoken(full) if v in verbs] for full in (True, False)}
         texts = [(p, p) for p in self.patterns["act"]] if spoken[True] else []
         texts += self.reading_texts()
@@ -89,7 +89,7 @@ class Frames(Descriptions, Missing):
         """Frames of one text: two given targets, one that is pointed at, one that is missing."""
         short = "<v>" in text or "<ving>" in text
 
-        def put(form, extra=None):
+        def put(form, extra):
             verbs = spoken[form.full]
             if short and not verbs:
                 return
@@ -102,12 +102,12 @@ class Frames(Descriptions, Missing):
             given = [f for f in given if "{" in f.text]  # "how busy is {name}" but not "is all nodes"
         simple = [f for f in given if not f.full and (spoken[False] if short else not named)]
         for form in [*self.pick(simple, 1), *self.pick([f for f in given if f.full], 1)]:
-            put(form)
+            put(form, True)
         usable = [f for f in near if f.full or (spoken[False] if short else not named)]
         for form in self.pick(usable, 1):
-            put(form, 0)
+            put(form, form.open)
         for form in self.pick([f for f in absent if f.full], 0 if template.startswith("<a> <t>") else 1):
-            put(form, 0)
+            put(form, False)
 
     def reading_texts(self):
         """(template, text) for what is read: "logs of <t>", "show me the logs of <t>"."""
@@ -149,8 +149,8 @@ class Frames(Descriptions, Missing):
                     for noun, way in zip(nouns, itertools.cycle(self.ways), strict=False):
                         self.add(f"<v> <n> {{t}}: {verb}", self.fill(text, Form(f"{noun} {self.slot}"), way))
                 else:
-                    self.add(f"<v> <n>: {verb}", self.fill(text, Form(self.either(nouns)), self.rest()), extra=1)
-                    self.add(f"<v> a <n>: {verb}", self.fill(text, Form(f"a new {nouns[0]}"), self.rest()), extra=1)
+                    self.add(f"<v> <n>: {verb}", self.fill(text, Form(self.either(nouns)), self.rest()))
+                    self.add(f"<v> a <n>: {verb}", self.fill(text, Form(f"a new {nouns[0]}"), self.rest()))
         if not nouns:
             return
         for text in self.patterns[r.style]:
@@ -199,8 +199,8 @@ class Frames(Descriptions, Missing):
         if r.kind:
             found = [(safe(singular(spaced(v))), f"{r.kind.name}={v}") for v in r.kind.values]
             for verb in self.verbs(full=True)[:VERBS]:
-                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}", extra=0)
-                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}", extra=1)
+                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}", extra=False)
+                self.add(f"<v> <k>: {verb}", f"{safe(verb)} {{{r.kind.name}}}")
         else:
             found = [(safe(n), "") for n in r.nouns[:3]]
         if not found:
@@ -274,8 +274,8 @@ class Frames(Descriptions, Missing):
                     " is (active|current|in use)",
                     " are we (on|in)",
                 ):
-                    self.add(f"<ask>{text}", safe(ask) + text, extra=0)
-                self.add("what <n> is this", f"(what|which) {safe(noun)} is (this|that|it now)", extra=0)
+                    self.add(f"<ask>{text}", safe(ask) + text, extra=False)
+                self.add("what <n> is this", f"(what|which) {safe(noun)} is (this|that|it now)", extra=False)
 
 
 def without_all(match):

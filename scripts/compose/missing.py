@@ -38,21 +38,19 @@ class Missing(Speech):
                 if r.style == "create" and r.target not in left and not r.kind:
                     forms = [Form(f"{d} {self.slot}".strip(), effects) for d in ("", "called", "named")]
                 form = forms[i % len(forms)]
-                self.add(f"missing {effects}: {i % 2}", f"{safe(verb)} {form.text} {way}", form.effects, 0)
+                self.add(f"missing {effects}: {i % 2}", f"{safe(verb)} {form.text} {way}", form.effects, False)
         if implied and not r.rest and not self.must_say_kind:
             effects = f"~{implied.name}"
             for attr in attrs:
-                self.add(
-                    "the <a>", f"(show|show me|give me|get|print|check|let me see) (the|) {safe(attr)}", effects, 1
-                )
-                self.add("<a>", f"{safe(attr)}", effects, 1)
-                self.add("i need the <a>", f"(i want to see|i need|let me see|gimme) the {safe(attr)}", effects, 0)
+                self.add("the <a>", f"(show|show me|give me|get|print|check|let me see) (the|) {safe(attr)}", effects)
+                self.add("<a>", f"{safe(attr)}", effects)
+                self.add("i need the <a>", f"(i want to see|i need|let me see|gimme) the {safe(attr)}", effects, False)
             for verb in verbs[:5]:
-                self.add("<v>", safe(verb), effects, 1)
+                self.add("<v>", safe(verb), effects)
         if r.style in ("create", "write") and r.target and r.target.required:
             left = " ".join(f"?{x.name}" for x in required)
             for noun in map(safe, r.nouns[:3]):
                 for verb in self.pick(self.spoken(True), 3):
-                    self.add("<v> <an>", f"{safe(verb)} {a(noun)}", left, 0)
-                    self.add("<v> a new <n>", f"(i want to|let's|can you) {safe(verb)} a new {noun}", left, 0)
-                self.add("i need <an>", f"(i need|i want|give me|new) {a(noun)}", left, 0)
+                    self.add("<v> <an>", f"{safe(verb)} {a(noun)}", left, False)
+                    self.add("<v> a new <n>", f"(i want to|let's|can you) {safe(verb)} a new {noun}", left, False)
+                self.add("i need <an>", f"(i need|i want|give me|new) {a(noun)}", left, False)

@@ -17,7 +17,7 @@ def phrases(r, schema, lexicon, words):
     out, sub = {}, r.sub
     for arg in sub.args:
         if not arg.required and arg is not r.target and arg is not r.kind:
-            out[arg.name] = list(dict.fromkeys(argument(arg, sub, words)))
+            out[arg.name] = list(dict.fromkeys(argument(arg, sub, lexicon, words)))
     shared = {}  # "interactive" may stand for two flags at once
     for flag in sub.flags:
         for said in flag.natural_language:
@@ -55,7 +55,7 @@ def prepositions(arg, words):
     return known.get(arg.name.replace("-", "_")) or (known.get(noun, []) if noun and arg.type != "integer" else [])
 
 
-def argument(arg, sub, words):
+def argument(arg, sub, lexicon, words):
     slot, name = f"{{{arg.name}}}", safe(spaced(arg.name))
     others = {a.name for a in sub.args} - {arg.name}
     known = [] if head(arg, words) in others else prepositions(arg, words)
@@ -87,10 +87,11 @@ def argument(arg, sub, words):
         place = "in" if arg.name in words["places"] else "for"
         at = f"@{arg.name}"
         if any(p.startswith("in ") for p in known) or place == "in":
-            out += [
-                f"{t} => {at}"
-                for t in (f"in this {thing}", f"in the current {thing}", "here", "in here", f"in my {thing}")
-            ]
+            things = [thing, *map(safe, lexicon.things.get(thing, []))]
+            for word in things[:2]:
+                out += [f"{t} => {at}" for t in (f"in this {word}", f"in the current {word}", f"in my {word}")]
+                out += [f"{t} => {at}" for t in (f", this {word}", f"in the {word} (i'm in|i am in|i'm on)")]
+            out += [f"{t} => {at}" for t in ("here", "in here", ", here")]
         else:
             out += [f"{t} => {at}" for t in (f"for this {thing}", f"for the current {thing}", f", {thing} as here")]
     return out

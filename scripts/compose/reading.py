@@ -277,11 +277,12 @@ def short_forms(value, arg, lexicon):
 
 
 def kind_text(arg, lexicon, many):
-    """How each value of a kind is said, as {value: text of the notation}; the plural where one may ask for all of them."""
+    """How each value of a kind is said, as {value: text of the notation}; the plural where one may ask for all of them. Twice whole for
+    once in each short form."""
     out = {}
     for value in arg.values:
         forms, word = short_forms(value, arg, lexicon)
         full = [plural(word), word] if many else [word, word]
         forms = [f for f in forms if f not in ("no", "in", "is", "as")]  # typed only: see Frames.typed
-        out[value] = "(" + "|".join(map(safe, [*full, *full, *forms])) + ")"
+        out[value] = "(" + "|".join(map(safe, [*full, *forms])) + ")"
     return out

@@ -1,7 +1,7 @@
 """How one says a subcommand, in parts: its verbs, its other required arguments, and its target given, pointed at or left out.
 Imports no torch."""
 
-import itertools
+import random
 import re
 from dataclasses import dataclass
 
@@ -11,14 +11,18 @@ from compose import options
 from compose.reading import PREPOSITIONS
 from compose.words import a, safe, spaced
 
+ENDED = "that's it)"  # of a pattern behind which nothing follows
+
 
 @dataclass(frozen=True)
 class Form:
-    """A way to name the target: its text, what comes after =>, and whether it has a noun (full) or stands by itself."""
+    """A way to name the target: its text, what comes after =>, whether it has a noun (full) or stands by itself, and whether options may
+    follow ("that" and "namespace web" would become "that namespace")."""
 
     text: str
     effects: str = ""
     full: bool = True
+    open: bool = True
 
 
 class Speech:
@@ -27,7 +31,7 @@ class Speech:
     def __init__(self, r, schema, lexicon, words):
         self.r, self.schema, self.lexicon, self.words, self.out = r, schema, lexicon, words, []
         self.patterns = words["patterns"]
-        self.turn, self.at = itertools.count(), 0
+        self.chance, self.at = random.Random(r.sub.label), 0
         self.slot = f"{{{r.target.name}}}" if r.target else ""
         self.must_say_kind = bool(r.kind and r.kind.required)
         self.ways = self.rest_ways(r.rest)
@@ -35,11 +39,11 @@ class Speech:
         self.clear = bool({name, r.base, *r.verbs[:1], *r.attrs} & r.alone)  # a name alone tells what is meant
 
     # ------------------------------------------------------------------------------------------------ small parts
-    def add(self, template, text, effects="", extra=None):
-        """One frame; every second one may carry options behind it."""
+    def add(self, template, text, effects="", extra=True):
+        """One frame; extra: it may carry options behind it."""
         if "<" in re.sub(r"<(?=\s|$)", "", text):
             return
-        extra = next(self.turn) % 2 if extra is None else extra
+        extra = extra and not text.rstrip().endswith((ENDED, "?"))
         self.out.append((template, f"{text}{' [*]' if extra else ''}" + (f" => {effects}" if effects else "")))
 
     def verbs(self, full):
@@ -89,7 +93,7 @@ class Speech:
 
     def rest(self, literal=False):
         ways = self.ways if literal or len(self.ways) == 1 else self.ways[1:]
-        return ways[next(self.turn) // 2 % len(ways)]
+        return self.chance.choice(ways)
 
     def pick(self, items, n):
         """n of the items, others at every call."""
@@ -129,7 +133,7 @@ class Speech:
         if not r.target or r.style in ("write", "seek", "create", "value"):
             return []
         at, near = f"@{r.target.name}", ["this", "that"]
-        alone = [Form(t, at, full=False) for t in ("it", "this", "this one", "that one", "that")]
+        alone = [Form(t, at, full=False, open=False) for t in ("it", "this", "this one", "that one", "that")]
         if r.thing and r.kind:
             if not r.value_of_thing:
                 return []
@@ -137,10 +141,9 @@ class Speech:
             at = f"{r.kind.name}={r.value_of_thing} {at}"
         if r.thing:
             thing = safe(r.thing)
-            near = ["this", "that", "the current", "the", "this"]
-            ends = ["", "", "", "", " here"]
             return [
-                *(Form(f"{n} {thing}{e}", at) for n, e in zip(near, ends, strict=True)),
+                *(Form(f"{n} {thing}", at) for n in ("this", "that", "the current")),
+                Form(f"the {thing}", at, open=False),  # "the pod" and "called web" would give it
                 Form(f"the {thing} i'm (looking at|on)", at),
                 *alone,
             ]
