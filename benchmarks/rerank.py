@@ -1,9 +1,9 @@
 """What reranking gains on labelled requests, and the weights of scripts/rerank.py and the curves of scripts/calibration.py fitted to them.
 
-For each file, and for its requests without their context (twins, see decisions.py), in pairs: the greedy answer against the one by today's weights.
-Then, over all of these: the most probable weights, given that one of the candidates is right, under a normal prior of deviation 1; how many
-answers they get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all. Answers are taken
-before values that were torn in copying are mended. The curves are fitted to the confidences of the requests by weights that did not see them.
+For each model and file, in pairs: the greedy answer against the one by today's weights. Then, over all of them (several models may read the
+same file): the most probable weights, given that one of the candidates is right, under a normal prior of deviation 1; how many answers they
+get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all; and the curves of the confidences
+that weights which did not see a request give its answer. Answers are taken before values that were torn in copying are mended.
 
 Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.pickle]
 """
@@ -19,7 +19,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 import calibration
-import decisions
 import rerank
 import scores
 import utils
@@ -27,7 +26,6 @@ from decoder import LONGEST
 from interpreter import Interpreter
 from rows import dumps
 
-TWINS = ", twins"
 IDENTITY = dict.fromkeys(calibration.KINDS, {"shift": 0.0, "slope": 1.0})
 WIDE = {"shift": 1.0, "slope": 0.5}
 QUESTION = {"message": "?", "suggestions": [], "confidence": 0.0}  # what a question that was not worded lacks
@@ -59,10 +57,11 @@ class Case:
         return bool(len(self.right) and self.right[self.posterior(weights).argmax()])
 
 
-def ask(interpreter, rows):
-    """The cases of labelled requests."""
-    out = []
-    for row in rows:
+def ask(model, path):
+    """The cases of a file of requests, by a model."""
+    interpreter, out = Interpreter(model), []
+    interpreter.branch = True
+    for row in utils.read_jsonl(path):
         text, context = row["instruction"][:LONGEST], row.get("context")
         start = interpreter.prompt_tokens(text, context)
         out.append(Case(row, interpreter.candidates(start, text, context), interpreter.schema))
@@ -75,16 +74,16 @@ def fit(cases):
     decided = [c for c in cases if c.right.any() and not c.right.all()]
 
     def loss(weights):
-        fitted = 0.0
+        missed = 0.0
         for c in decided:
-            scores = np.log(np.maximum(c.prior, 1e-12)) + c.table @ weights
-            fitted += np.logaddexp.reduce(scores) - np.logaddexp.reduce(scores[c.right])
-        return fitted + (weights**2).sum() / 2
+            found = np.log(np.maximum(c.prior, 1e-12)) + c.table @ weights
+            missed += np.logaddexp.reduce(found) - np.logaddexp.reduce(found[c.right])
+        return missed + (weights**2).sum() / 2
 
     return minimize(loss, np.zeros(len(rerank.WEIGHTS))).x
 
 
-def folds(cases, seed):
+def unseen(cases, seed):
     """(case, weights that were fitted to the other folds) of all cases; all cases with the same words are in one fold."""
     requests = sorted({c.text for c in cases})
     np.random.default_rng(seed).shuffle(requests)
@@ -94,15 +93,15 @@ def folds(cases, seed):
         yield from ((c, weights) for c in cases if fold[c.text] == k)
 
 
-def unseen(cases, seed, some):
-    """Points (kind, raw confidence, right) of some of the cases, each by weights that did not see it: see calibration.fit."""
-    wanted, out = {id(c) for c in some}, []
-    for case, weights in folds(cases, seed):
-        if id(case) in wanted and len(case.right):
+def curves(cases):
+    """What scripts/calibration.py starts from, of the confidences that weights give to cases which they did not see."""
+    points = []
+    for case, weights in unseen(cases, 0):
+        if len(case.right):
             sure = case.posterior(weights)
             best = sure.argmax()
-            out.append((case.answers[best]["type"], sure[best], bool(case.right[best])))
-    return out
+            points.append((case.answers[best]["type"], sure[best], bool(case.right[best])))
+    return calibration.fit(points, IDENTITY, WIDE)
 
 
 def main(arguments):
@@ -113,15 +112,9 @@ def main(arguments):
     else:
         groups = {}
         for model, path in zip(arguments[::2], arguments[1::2], strict=True):
-            interpreter, rows = Interpreter(model), utils.read_jsonl(path)
-            interpreter.branch = True
-            twins = [t for t in (decisions.twin(r, interpreter.schema) for r in rows) if t]
-            for name, some in ((Path(path).name, rows), (Path(path).name + TWINS, twins)):
-                started = time.perf_counter()
-                if not some:
-                    continue
-                groups[name, model] = ask(interpreter, some)
-                print(f"{name}: {(time.perf_counter() - started) / len(some):.2f} s a request", flush=True)
+            started = time.perf_counter()
+            groups[Path(path).name, model] = found = ask(model, path)
+            print(f"{Path(path).name}: {(time.perf_counter() - started) / len(found):.2f} s a request", flush=True)
         if kept:
             kept.write_bytes(pickle.dumps(groups))
     cases, today = [c for group in groups.values() for c in group], np.array(list(rerank.WEIGHTS.values()))
@@ -136,13 +129,11 @@ def main(arguments):
             f"{np.mean([len(c.right) for c in group]):.2f} candidates a request",
             flush=True,
         )
-    print(
-        f"fitted, by cross-validation: {[sum(c.reranked(w) for c, w in folds(cases, seed)) for seed in range(5)]} of {len(cases)} right"
-    )
+    counts = [sum(c.reranked(weights) for c, weights in unseen(cases, seed)) for seed in range(5)]
+    print(f"fitted, by cross-validation: {counts} of {len(cases)} right")
     weights = fit(cases)
     print(json.dumps(dict(zip(rerank.WEIGHTS, weights.round(2).tolist(), strict=True))))
-    typed = [c for (name, _), group in groups.items() if not name.endswith(TWINS) for c in group]
-    print(json.dumps(calibration.fit(unseen(cases, 0, typed), IDENTITY, WIDE)))
+    print(json.dumps(curves(cases)))
     print(f"fitted to all: {sum(c.reranked(weights) for c in cases)} right")
 
 

@@ -14,14 +14,14 @@ from rows import said, spell
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 0.31,  # the answer is a question
-    "command": 0.55,  # the words name its command, by the name or an alias
-    "subcommand": 0.42,  # or its subcommand, unless that is destructive
-    "named": 0.95,  # for each option (argument, or flag that is not destructive) of the answer that the words name
-    "taken": 0.16,  # for each argument whose value stands in the words
-    "unsaid": 0.05,  # for each option of which neither is true
-    "overlooked": -0.75,  # for each option that the words name and the answer lacks, or has with another value
-    "unused": -1.13,  # for each word that looks like a value and is in none; three at most
+    "asks": 1.43,  # the answer is a question
+    "command": 1.58,  # the words name its command, by the name or an alias
+    "subcommand": 1.88,  # or its subcommand, unless that is destructive
+    "named": 1.58,  # for each option (argument, or flag that is not destructive) of the answer that the words name
+    "taken": 0.35,  # for each argument whose value stands in the words
+    "unsaid": 0.81,  # for each option of which neither is true, nor do the words refuse it; as many as there are words that nothing explains
+    "overlooked": -0.37,  # for each option that the words name and the answer lacks, or has with another value
+    "unused": -1.63,  # for each word that looks like a value and is in none; three at most
 }
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”‘’`.,;:!?()[]{}<>…"
@@ -70,7 +70,7 @@ def features(answer, text, schema):
     sub = schema.by_key[answer["command"], answer["subcommand"]]
     command, subcommand, options = names(sub)
     where = places(answer["args"], text)
-    words, loose = read(text, set().union(*where.values()))
+    words, loose, refused = read(text, set().union(*where.values()))
     known = set(command | subcommand)
     for option, stem, values in options:
         known |= stem.union(*values.values())
@@ -79,8 +79,10 @@ def features(answer, text, schema):
         elif not option.destructive:
             named = bool(stem & words)
             given = option.name in answer["flags"]
-            found["named" if named else "unsaid"] += given
+            found["named"] += named and given
+            found["unsaid"] += given and not named and not stem & refused
             found["overlooked"] += named and not given
+    found["unsaid"] = min(found["unsaid"], len(words - known - COMMON))
     found["command"] = int(bool(command & words))
     found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
     found["unused"] = min(MOST_UNUSED, sum(not word & known for word in loose))
@@ -117,11 +119,12 @@ def places(args, text):
 
 
 def read(text, inside):
-    """(stems of the plain words, [the stems of each word that looks like a value]) of a text but for the places in `inside`.
+    """(stems of the plain words, [the stems of each word that looks like a value], stems of the words behind a "not") of a text but for the
+    places in `inside`.
 
     A value is quoted, has a digit or a mark like / @ _ in it, or a dot or hyphen between letters. Words behind a "not" name nothing.
     """
-    words, loose, silent = set(), [], 0
+    words, loose, refused, silent = set(), [], set(), 0
     quoted = [m.span() for m in QUOTED.finditer(text)]
     loose += [set() for a, b in quoted if inside.isdisjoint(range(a, b))]
     for m in re.finditer(r"\S+", text):
@@ -135,11 +138,10 @@ def read(text, inside):
             continue
         if not option and re.search(r"\w[-.]\w", bare):
             loose.append(own)
-        if silent < 0:
-            words |= own
+        (words if silent < 0 else refused).update(own)
         if m[0][-1] in ".,;!?":
             silent = 0
-    return words, loose
+    return words, loose, refused - words
 
 
 def weigh(prior, answers, text, schema, weights):
