@@ -108,3 +108,16 @@ def test_rows_of_others_are_gone_through_as_often_as_they_were(made):
     before = sft.plan(parse_settings(["name=notes", "base=bundled"]))[3]
     assert sft.passes(told, "notes", NOTES, config(2)) == ([], 2)
     assert before["settings"]["data"]["drawn"] is False
+
+
+@pytest.mark.slow
+def test_a_training_of_two_passes_keeps_the_rows_it_drew_and_is_then_up_to_date(project, tiny_base):
+    words = ["name=notes", "num=60", f"base={tiny_base}", "sft.training.num_train_epochs=2"]
+    done = project.stages("generate", "sft", words=words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sft: 108 rows, 54 of them new, in " in done.stdout
+    drawn = utils.read_jsonl(project.models() / "sft" / fresh.DRAWN)
+    assert len(drawn) == 54
+    assert all(row_faults(r, NOTES) == [] for r in drawn)
+    again = project.run("sft.py", *words)
+    assert again.stdout.strip() == "sft: training/models/notes/sft is up to date"
