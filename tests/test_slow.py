@@ -126,9 +126,8 @@ def test_gguf_answers_like_the_merged_checkpoint(interpreter, merged, rows):
     ]
     assert len(answers) == ROWS
     other = [a for a in answers if a[1] != a[2]]
-    assert len(other) <= 1, (
-        other
-    )  # float16 may turn a choice between two that are equally likely, such as a number nobody gave
+    # float16 may turn a choice between two that are equally likely, such as a number nobody gave
+    assert len(other) <= 1, other
     assert len({a[2] for a in answers}) >= ROWS // 4  # the model has learned more than one answer
 
 
