@@ -8,7 +8,7 @@ from split_check import SPLITS
 from teacher import Teacher, sources
 from utils import data_dir, models_dir, read_json
 
-FIRST = 10_000_000  # number of the first row that is drawn anew, times the purpose: far behind those of any data set
+FIRST = 10_000_000  # rows that are drawn anew have numbers from here on, so many for each purpose and seed
 PREFERENCES, CALIBRATION, PASSES = 1, 2, 3
 DRAWN = "drawn.jsonl"  # rows beside those of the file that a model was trained on, in its folder
 

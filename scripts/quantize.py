@@ -44,7 +44,7 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    fitted = {"rerank": rerank.WEIGHTS, "curves": calibration.PEOPLE}
+    fitted = {"rerank": rerank.WEIGHTS, "curves": [calibration.PEOPLE, calibration.NEAR]}
     return source, utils.fingerprint("quantize", {"quant": settings["quant"], **fitted}, source, schema)
 
 
