@@ -6,6 +6,7 @@
 The file carries its own contract (`clitron.*` metadata): CLI schema, prompt and format. Needs llama-cpp-python, llguidance and numpy.
 """
 
+import functools
 import json
 import re
 from difflib import SequenceMatcher
@@ -16,7 +17,7 @@ import prompt
 import rerank
 from cli import build
 from decoder import LONGEST, Decoder, decided
-from rows import clarification, dumps, ungrounded
+from rows import clarification, dumps, flatten, ungrounded
 from utils import FORMAT, display, fail
 
 RUN, CONFIRM, CLARIFY = (
@@ -99,16 +100,25 @@ class Interpreter(Decoder):
         return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
     def candidates(self, start, text, context):
-        """[(model's probability, Hypothesis, its answer, grounded)] of a request and its prompt tokens, the greedy one first; readings that
-        come to the same once they are grounded are one."""
+        """[(model's probability, Hypothesis, its answer)] of a request and its prompt tokens, the greedy one first. Values that were torn in
+        copying are mended, made-up ones are gone; readings that come to the same are one."""
+        words = prompt.user_text(text, None)  # as the model reads it
+        copying = functools.cache(lambda: self.new_matcher(words, flatten(context)))
+
+        def worth(tokens):  # a value that begins as no copy can is not worth another reading
+            return copying() is None or copying().validate_tokens(tokens) == len(tokens)
+
         out = []
-        for reading in self.readings(start):
+        for reading in self.readings(start, worth):
+            reading, torn = self.mended(reading, start, copying, words, context)
             answer = self.grounded(reading.answer, text, context)
             same = next((i for i, (_, _, known) in enumerate(out) if decided(known) == decided(answer)), None)
             if same is None:
                 out.append((reading.probability, reading, answer))
-            else:
-                out[same] = (out[same][0] + reading.probability, *out[same][1:])
+            else:  # a mended reading counts all copies that it could have made
+                before = out[same][0]
+                sure = max(before, reading.probability) if torn else before + reading.probability
+                out[same] = (sure, *out[same][1:])
         return out
 
     def choose(self, start, text, context):
@@ -117,25 +127,20 @@ class Interpreter(Decoder):
         prior, answers = [c[0] for c in candidates], [c[2] for c in candidates]
         found = rerank.weigh(prior, answers, text, self.schema, self.weights)
         for sure, (_, reading, answer) in sorted(zip(found, candidates, strict=True), key=lambda pair: -pair[0]):
-            if reading.answer["type"] == "clarification" and "message" not in reading.answer:
-                reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
+            if answer["type"] == "clarification" and "message" not in answer:
+                reading = self.decode(
+                    start, self.matcher, reading.tokens
+                )  # a question has no words before it is chosen
                 answer = reading and reading.answer
-            elif answer["type"] == "command":
-                answer = self.grounded(self.whole(reading, start, prompt.user_text(text, context)), text, context)
             if answer:
                 return {**answer, "confidence": sure}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
 
-    def whole(self, reading, start, source):
-        """The answer of a reading; values that were torn in copying are copied once more, by a grammar that knows the words to copy."""
-        torn = torn_values(reading.answer, source, self.schema)
-        copying = self.new_matcher(source) if torn else None
-        # its beginning may hold the torn value itself, where it is not the greedy reading: then from the start
-        for head in ([reading.head, []] if reading.head else [[]]) if copying else []:
-            mended = self.decode(start, copying, head)
-            if mended and mends(mended.answer, reading.answer, torn):
-                return mended.answer
-        return reading.answer
+    def mended(self, reading, start, copying, words, context):
+        """(reading, whether it was torn): values that were torn in copying are copied once more, by a grammar that knows what to copy."""
+        torn = torn_values(reading.answer, words, context, self.schema)
+        mended = torn and copying() and self.copied(start, copying(), reading)
+        return (mended, True) if mended and mends(mended.answer, reading.answer, torn) else (reading, False)
 
     def grounded(self, answer, text, context):
         """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
@@ -156,18 +161,20 @@ class Interpreter(Decoder):
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
 
 
-def torn_values(answer, source, schema):
-    """Names of the string arguments whose value is not made of whole words of the prompt: letters were lost or added in copying, or it
-    was made up. "@me" and a value of the schema are none."""
+def torn_values(answer, words, context, schema):
+    """Names of the string arguments whose value is not made of whole words of the request: letters were lost or added in copying, or it
+    was made up. "@me", a value of the schema and what the context gives for that argument are none."""
     if answer["type"] != "command":
         return []
     sub = schema.by_key[answer["command"], answer["subcommand"]]
+    known = flatten(context)
     return [
         name
         for name, value in answer["args"].items()
         if sub.arg[name].type in ("string", "path")
         and value not in ("@me", sub.arg[name].default)
-        and not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", source)
+        and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
+        and not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", words)
     ]
 
 

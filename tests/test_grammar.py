@@ -531,6 +531,38 @@ def test_a_grammar_that_copies_takes_whole_words_of_its_source_alone(source, tak
     assert takes(copying, '{"type": "clarification", "message": "Which one?", "suggestions": [], "confidence": ')
 
 
+@pytest.mark.parametrize(
+    ("args", "words", "taken"),
+    [
+        ('"folder": "work"', "list this folder", True),  # the context gives it
+        ('"folder": "wor"', "list this folder", False),
+        ('"folder": "home"', "list home", True),
+    ],
+)
+def test_a_grammar_that_copies_takes_what_the_context_gives_for_an_argument(args, words, taken):
+    notes, context = cli_schema.load("notes"), {"notes.current_folder": "work", "notes.current_note": 3}
+    copying = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark(notes, words, context)))
+    answer = '{"type": "command", "command": "%s", "subcommand": null, "args": {%s}, "flags": [], "confidence": '
+    assert takes(copying, answer % ("list", args)) is taken
+    assert not takes(copying, answer % ("add", '"text": "work"'))  # that argument takes nothing from a context
+
+
+@pytest.mark.parametrize(("words", "taken"), [("my prs", True), ("prs by them", False)])
+def test_a_grammar_that_copies_takes_me_where_the_words_say_so(words, taken):
+    copying = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark(cli_schema.load("gh"), words)))
+    answer = '{"type": "command", "command": "pr", "subcommand": "list", "args": {"author": "@me"}, "flags": [], "confidence": '
+    assert takes(copying, answer) is taken
+
+
+@pytest.mark.parametrize(
+    "value", ["", "\u2063", '"}', "<|im_end|>", "\\", "\x00", "é" * 300, "\n", None, 3, [1], "]] %regex {"]
+)
+def test_any_context_can_be_copied_from(value):
+    grammar = lark(cli_schema.load("notes"), "list it", {"notes.current_folder": value})
+    matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(grammar))
+    assert not matcher.is_error(), matcher.get_error()
+
+
 @pytest.mark.parametrize("source", ["", "\n", '"', "\\", "\x00", "x" * 2000, "]] %regex {", "%", "é" * 300, "\u2028"])
 def test_any_text_can_be_copied_from(source):
     matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark(cli_schema.load("notes"), source)))

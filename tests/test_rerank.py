@@ -131,10 +131,33 @@ def test_what_is_seen_in_the_words(answer, text, want):
     assert found(answer, text) == want
 
 
+@pytest.mark.parametrize(
+    ("value", "text", "empty"),
+    [
+        ("failed", "rerun what failed", True),
+        ("this branch", "prs against this branch", True),
+        ("this branch", 'prs against "this branch"', False),
+        ("main", "prs against main", False),
+        ("me too", "comment: me too", False),
+        ("branch-3", "prs against branch-3", False),
+    ],
+)
+def test_a_value_that_only_names_or_points_is_hollow(value, text, empty):
+    known = {s for _, stem, _ in names(GH.by_label["run rerun"])[2] for s in stem} | {"branch"}
+    assert rerank.hollow(value, known, text) is empty
+
+
+def test_a_hollow_value_gives_way():
+    bare, hollow = command("run rerun", {}, ["failed"]), command("run rerun", {"run_id": "failed"})
+    assert found(hollow, "rerun what failed", GH)["hollow"] == 1
+    assert chosen("rerun what failed", (0.5, hollow), (0.4, bare)) == 1
+
+
 def test_the_weights_say_what_they_are_for():
     assert WEIGHTS.keys() == features(QUESTION, "", NOTES).keys() == features(command("list"), "", NOTES).keys()
     assert WEIGHTS["named"] > WEIGHTS["unsaid"] > WEIGHTS["overlooked"]
     assert WEIGHTS["taken"] > 0 > WEIGHTS["unused"]
+    assert WEIGHTS["hollow"] < 0
 
 
 # ------------------------------------------------------------------------------------------------------ probabilities
