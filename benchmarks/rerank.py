@@ -3,7 +3,7 @@
 For each model and file, in pairs: the greedy answer against the one by today's weights. Then, over all of them (several models may read the
 same file): the most probable weights, given that one of the candidates is right, under a normal prior of deviation 1; how many answers they
 get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all; and the curves of the confidences
-that weights which did not see a request give its answer. Answers are taken before values that were torn in copying are mended.
+that weights which did not see a request give its answer.
 
 Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.pickle]
 """

@@ -8,7 +8,6 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
-from itertools import islice
 
 import prompt
 from grammar import lark
@@ -17,7 +16,7 @@ from utils import display, fail
 
 LONGEST = 2000  # characters of a request that are read; people type about 50
 MOST_TOKENS = 400  # of an answer
-BRANCHES = 3  # close choices that are followed the other way too
+BRANCHES = 2  # close choices that are followed the other way too, beside that between command and question
 CLOSE = 0.15  # a second choice is close from this share of the probability of the first
 LOST = 3.0  # nats behind the greedy reading, from which another is given up
 END = b'"confidence": '  # the answer ends here: the number is computed, not generated
@@ -28,20 +27,15 @@ QUESTION = b'{"type": "clarification"'
 class Hypothesis:
     """One way to read a request.
 
-    answer: a dict in canonical form whose "confidence" is open. tokens: of its text. trail: (number of tokens, natural log of their
-    probability) at the start and behind each choice: the model's own, before any mask; the words of a question count for nothing.
-    rivals: (ratio to the first choice, tokens, trail) of each close choice, up to and with the other way.
+    answer: a dict in canonical form whose "confidence" is open. probability: the model's own of the choices that make it, before any
+    mask; of a question that is the choice to ask, whatever its words. head: its tokens up to where it has left the greedy reading, that
+    choice included. rivals: (ratio to the first choice, head, natural log of the probability up to there) of each close choice.
     """
 
     answer: dict
-    tokens: list
-    trail: list
+    probability: float
+    head: list
     rivals: list = field(default_factory=list)
-
-    @property
-    def probability(self):
-        """Of all its choices; of a question that is the choice to ask."""
-        return math.exp(self.trail[-1][1])
 
 
 class Decoder:
@@ -64,13 +58,11 @@ class Decoder:
         self.matcher, self.branch = self.new_matcher(), branch
         self.cached = []
 
-    def new_matcher(self, words=None, context=None):
-        """llguidance's matcher at the start of an answer (each answer works on a copy of it); words, context: see grammar.lark()."""
+    def new_matcher(self):
+        """llguidance's matcher at the start of an answer (each answer works on a copy of it)."""
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self.vocabulary, LLMatcher.grammar_from_lark(lark(self.schema, words, context)))
-        if matcher.is_error() and words is not None:
-            return None  # a text that is too much for it
+        matcher = LLMatcher(self.vocabulary, LLMatcher.grammar_from_lark(lark(self.schema)))
         if matcher.is_error():
             fail(
                 f"the grammar of {self.schema.cli} cannot be read: {matcher.get_error()}; that is a bug, please report it"
@@ -78,74 +70,69 @@ class Decoder:
         return matcher
 
     # ------------------------------------------------------------------------------------------------------ readings
-    def readings(self, start, worth=lambda tokens: True):
-        """The ways to read a request (its prompt tokens): the greedy one, then others; [] when the model loses itself.
+    def readings(self, start, worth=lambda written: True):
+        """The ways to read a request (its prompt tokens): the greedy one, then others, none twice; [] when the model loses itself.
 
-        worth: of the beginning of another reading, whether it is followed. Of another reading that is a question only the type is known:
-        its words are not decoded."""
+        worth: of the text that another reading begins with, whether it is followed. Of another reading that is a question only the type is
+        known: its words are not decoded."""
         first = self.decode(start, self.matcher, branch=self.branch)
         if first is None:
             return []
-        close = list(islice((r for r in sorted(first.rivals, reverse=True) if worth(r[1])), BRANCHES))
-        least = first.trail[-1][1] - LOST
+        found, close = [first], []
+        for rival in sorted(first.rivals, reverse=True):
+            written = self.written(rival[1])
+            asks = QUESTION.startswith(written.encode())  # costs no time
+            if asks or (sum(not a for a, _ in close) < BRANCHES and worth(written)):
+                close.append((asks, rival))
+        least = math.log(max(first.probability, 1e-300)) - LOST
         # the latest first, so that what comes before it is in the KV cache
-        others = [
-            self.decode(start, self.matcher, head, trail, least, wordless=True)
-            for _, head, trail in sorted(close, key=lambda r: -len(r[1]))
-        ]
-        return [first, *filter(None, others)]
+        for _, (_, head, log) in sorted(close, key=lambda c: -len(c[1][1])):
+            other = self.decode(start, self.matcher, head, log, least, wordless=True)
+            same = other and next((r for r in found if decided(r.answer) == decided(other.answer)), None)
+            if same:  # other tokens for the same text, say
+                same.probability += other.probability
+            elif other:
+                found.append(other)
+        return found
 
-    def decode(
-        self, start, matcher, head=(), trail=((0, 0.0),), least=-math.inf, branch=False, wordless=False, copying=False
-    ):
+    def decode(self, start, matcher, head=(), log=0.0, least=-math.inf, branch=False, wordless=False):
         """The Hypothesis after these prompt tokens by the grammar of a matcher, taking the likeliest choice; None when the model loses itself.
 
-        head: tokens that the answer begins with, trail: of them; a reading that falls under `least` (nats) is given up.
-        branch: note close choices. wordless: a question needs no words. copying: where the likeliest token is not allowed, the probability
-        is that among those which are.
+        head: tokens that the answer begins with, log: natural log of their probability; a reading that falls under `least` is given up.
+        branch: note close choices. wordless: a question needs no words.
         """
-        matcher, tokens, trail, rivals, asks = matcher.deep_copy(), [*start, *head], list(trail), [], False
+        matcher, tokens, sure, rivals, asks = matcher.deep_copy(), [*start, *head], log, [], False
         if matcher.validate_tokens(list(head)) < len(head) or not matcher.consume_tokens(list(head)):
             return None
         written = b"".join(map(self.piece, head))  # bytes: a letter may take several tokens
-        while len(tokens) - len(start) < MOST_TOKENS and trail[-1][1] >= least:
+        while len(tokens) - len(start) < MOST_TOKENS and sure >= least:
             forced = matcher.compute_ff_tokens()
             matcher.consume_tokens(forced)
             tokens += forced
             written += b"".join(map(self.piece, forced))
             asks = written.startswith(QUESTION)
             if asks and wordless:
-                return Hypothesis({"type": "clarification"}, tokens[len(start) :], trail)
+                return Hypothesis({"type": "clarification"}, math.exp(sure), list(head))
             if written.endswith(END):
                 answer = self.close(written)
-                return answer and Hypothesis(answer, tokens[len(start) :], trail, rivals)
+                return answer and Hypothesis(answer, math.exp(sure), list(head), rivals)
             logits = self.feed(tokens)
             token = int(logits.argmax())
-            fits = bool(matcher.validate_tokens([token]))
-            if not fits:
+            if not matcher.validate_tokens([token]):
                 token = self.best_allowed(matcher, logits)
-            total = 0.0 if asks else log_sum(logits if fits or not copying else logits[self.allowed(matcher)])
-            chosen = (
-                0.0 if asks else float(logits[token]) - total
-            )  # the words of a question do not lower its probability
+            total = 0.0 if asks else log_sum(logits)  # the words of a question do not lower its probability
+            chosen = 0.0 if asks else float(logits[token]) - total
             if branch and chosen < -math.log1p(CLOSE):  # otherwise nothing can be close
                 rival = self.best_allowed(matcher, logits, token)
                 ratio = math.exp(float(logits[rival] - logits[token]))
                 if rival != token and ratio >= CLOSE:
-                    other = [*tokens[len(start) :], rival]
-                    rivals.append((ratio, other, [*trail, (len(other), trail[-1][1] + float(logits[rival]) - total)]))
+                    rivals.append((ratio, [*tokens[len(start) :], rival], sure + float(logits[rival]) - total))
             if token == self.eos or not matcher.consume_token(token):
                 break
+            sure += chosen
             tokens.append(token)
-            trail.append((len(tokens) - len(start), trail[-1][1] + chosen))
             written += self.piece(token)
         return None
-
-    def copied(self, start, matcher, reading):
-        """The Hypothesis that a reading becomes by a matcher which allows only copies as values, from its first token on that is none."""
-        kept = matcher.validate_tokens(reading.tokens)
-        trail = [mark for mark in reading.trail if mark[0] <= kept]
-        return self.decode(start, matcher, reading.tokens[:kept], trail, copying=True)
 
     def free(self, start, most=None):
         """What the model says after these tokens, without a grammar: at most so many tokens."""
@@ -210,6 +197,10 @@ class Decoder:
                 logits = self.feed(start + wanted[: i + 1])
         return out
 
+    def written(self, tokens):
+        """Their text; half a letter at the end is left out."""
+        return b"".join(map(self.piece, tokens)).decode("utf-8", "ignore")
+
     def piece(self, token):
         return self.llm.detokenize([token], special=False)
 
@@ -217,17 +208,10 @@ class Decoder:
         """The likeliest token that the grammar allows (`but` only where it allows no other)."""
         import numpy as np
 
-        allowed = self.allowed(matcher)
+        allowed = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")[: self.n_vocab]
         if but is not None and allowed.sum() > 1:
-            allowed[but] = False
+            allowed[but] = 0
         return int(np.where(allowed, logits, -np.inf).argmax())
-
-    def allowed(self, matcher):
-        """Whether the grammar allows each token (numpy, n_vocab)."""
-        import numpy as np
-
-        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        return np.unpackbits(bits, bitorder="little")[: self.n_vocab].astype(bool)
 
 
 def threads():

@@ -4,9 +4,6 @@ Both syntaxes have the same rules; they differ in how free values are written. I
 """
 
 import json
-import re
-
-from rows import said
 
 DIGITS = '("0" | [1-9] [0-9]*)'
 GBNF = {
@@ -37,32 +34,14 @@ TERMINALS = [
 def gbnf(schema):
     """GBNF of every canonical answer. Arguments come in schema order, the required ones always; flags in schema order, each at
     most once; suggestions are (command, subcommand) pairs of the schema."""
-    made = rules(schema, GBNF, lambda arg: GBNF[arg.type])
+    made = rules(schema, GBNF)
     return "\n".join([f"{name} ::= {body}" for name, body in made] + [CHAR]) + "\n"
 
 
-def lark(schema, words=None, context=None):
-    """The same for llguidance, up to the confidence, which is computed and not generated.
-
-    words: a request of which every string value must be a copy: some of its words, in a row. Allowed as well are the value that the
-    argument takes from the context (flat: {field: value}), its default, and "@me" where the request has a word for it.
-    """
-    table, terminals = LARK, TERMINALS
-    if words is not None:
-        table = {**LARK, "string": "COPY", "path": "COPY"}
-        line = re.sub(r"\s", " ", words).encode("utf-8", "replace").decode()
-        parts = json.dumps({"substring_words": json.dumps(line, ensure_ascii=False)[1:-1]}, ensure_ascii=False)
-        terminals = [*TERMINALS, 'COPY: ("\\"" WORDS "\\"") & /"[^"].*"/', f"WORDS: %regex {parts}"]
-
-    def free(arg):
-        if words is None or arg.type not in ("string", "path"):
-            return table[arg.type]
-        given = [(context or {}).get(arg.from_context), arg.default, "@me" if said("@me", words) else None]
-        others = [text(json.dumps(v, ensure_ascii=False)) for v in given if isinstance(v, str) and v]
-        return "(" + " | ".join([table[arg.type], *others]) + ")"
-
-    made = [("start" if name == "root" else name, body) for name, body in rules(schema, table, free)]
-    return "\n".join([f"{name}: {body}" for name, body in made] + terminals) + "\n"
+def lark(schema):
+    """The same for llguidance, up to the confidence, which is computed and not generated."""
+    made = [("start" if name == "root" else name, body) for name, body in rules(schema, LARK)]
+    return "\n".join([f"{name}: {body}" for name, body in made] + TERMINALS) + "\n"
 
 
 def json_schema(schema):
@@ -113,8 +92,8 @@ def text(value):
     return json.dumps(value, ensure_ascii=False)
 
 
-def rules(schema, table, free):
-    """[(name, body)] of the rules, root first, in the syntax of `table`: how a value of each type is written; free: the same for an argument."""
+def rules(schema, free):
+    """[(name, body)] of the rules, root first, in the syntax of `free`: how a value of each type is written."""
     out, commands = [], []
     for i, sub in enumerate(schema.subcommands):
         head = f'"command": {json.dumps(sub.command)}, "subcommand": {json.dumps(sub.name)}, "args": {{'
@@ -124,11 +103,11 @@ def rules(schema, table, free):
         commands.append(f"c{i}")
         parts = [text(head), entry(f"a{i}x", args), text('}, "flags": ['), entry(f"f{i}x", flags), text("], ")]
         out.append((f"c{i}", " ".join(p for p in parts if p)))
-    end = [text('"confidence": '), *([table["confidence"], text("}")] if "confidence" in table else [])]
+    end = [text('"confidence": '), *([free["confidence"], text("}")] if "confidence" in free else [])]
     out.append(("command", " ".join([text('{"type": "command", '), f"({' | '.join(commands)})", *end])))
     pairs = [{"label": s.label, "command": s.command, "subcommand": s.name} for s in schema.subcommands]
     out.append(("suggestion", " | ".join(text(json.dumps(p, ensure_ascii=False)) for p in pairs)))
-    opening = [text('{"type": "clarification", "message": '), table["message"], text(', "suggestions": [')]
+    opening = [text('{"type": "clarification", "message": '), free["message"], text(', "suggestions": [')]
     out.append(("clarification", " ".join([*opening, '(suggestion (", " suggestion)*)?', text("], "), *end])))
     return [("root", "command | clarification"), *out]
 
@@ -136,7 +115,7 @@ def rules(schema, table, free):
 def value_rule(arg, free):
     if arg.type == "enum":
         return "(" + " | ".join(text(json.dumps(v, ensure_ascii=False)) for v in arg.values) + ")"
-    return free(arg)
+    return free[arg.type]
 
 
 def entry(name, items):

@@ -6,10 +6,7 @@
 The file carries its own contract (`clitron.*` metadata): CLI schema, prompt and format. Needs llama-cpp-python, llguidance and numpy.
 """
 
-import functools
 import json
-import re
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import calibration
@@ -17,7 +14,8 @@ import prompt
 import rerank
 from cli import build
 from decoder import LONGEST, Decoder, decided
-from rows import clarification, dumps, flatten, ungrounded
+from mending import mended, promising
+from rows import clarification, dumps, ungrounded
 from utils import FORMAT, display, fail
 
 RUN, CONFIRM, CLARIFY = (
@@ -25,7 +23,6 @@ RUN, CONFIRM, CLARIFY = (
     0.7,
     0.5,
 )  # confidence from which a host runs, asks for a yes, offers suggestions; below: asks
-ALIKE = 0.6  # similarity from which a copy is what a torn value was meant to be; below, the model made it up
 
 
 def contract(path):
@@ -102,23 +99,15 @@ class Interpreter(Decoder):
     def candidates(self, start, text, context):
         """[(model's probability, Hypothesis, its answer)] of a request and its prompt tokens, the greedy one first. Values that were torn in
         copying are mended, made-up ones are gone; readings that come to the same are one."""
-        words = prompt.user_text(text, None)  # as the model reads it
-        copying = functools.cache(lambda: self.new_matcher(words, flatten(context)))
-
-        def worth(tokens):  # a value that begins as no copy can is not worth another reading
-            return copying() is None or copying().validate_tokens(tokens) == len(tokens)
-
         out = []
-        for reading in self.readings(start, worth):
-            reading, torn = self.mended(reading, start, copying, words, context)
-            answer = self.grounded(reading.answer, text, context)
+        for reading in self.readings(start, lambda written: promising(written, text, context, self.schema)):
+            answer, like = mended(reading.answer, text, context, self.schema)
+            sure, answer = like * reading.probability, self.grounded(answer, text, context)
             same = next((i for i, (_, _, known) in enumerate(out) if decided(known) == decided(answer)), None)
             if same is None:
-                out.append((reading.probability, reading, answer))
-            else:  # a mended reading counts all copies that it could have made
-                before = out[same][0]
-                sure = max(before, reading.probability) if torn else before + reading.probability
-                out[same] = (sure, *out[same][1:])
+                out.append((sure, reading, answer))
+            else:
+                out[same] = (out[same][0] + sure, *out[same][1:])
         return out
 
     def choose(self, start, text, context):
@@ -128,19 +117,11 @@ class Interpreter(Decoder):
         found = rerank.weigh(prior, answers, text, self.schema, self.weights)
         for sure, (_, reading, answer) in sorted(zip(found, candidates, strict=True), key=lambda pair: -pair[0]):
             if answer["type"] == "clarification" and "message" not in answer:
-                reading = self.decode(
-                    start, self.matcher, reading.tokens
-                )  # a question has no words before it is chosen
+                reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
                 answer = reading and reading.answer
             if answer:
                 return {**answer, "confidence": sure}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
-
-    def mended(self, reading, start, copying, words, context):
-        """(reading, whether it was torn): values that were torn in copying are copied once more, by a grammar that knows what to copy."""
-        torn = torn_values(reading.answer, words, context, self.schema)
-        mended = torn and copying() and self.copied(start, copying(), reading)
-        return (mended, True) if mended and mends(mended.answer, reading.answer, torn) else (reading, False)
 
     def grounded(self, answer, text, context):
         """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
@@ -159,34 +140,3 @@ class Interpreter(Decoder):
                 category = "pronoun" if arg.from_context else "missing_arg"
                 return clarification(self.schema, category, [sub.label], name.replace("_", " "))
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
-
-
-def torn_values(answer, words, context, schema):
-    """Names of the string arguments whose value is not made of whole words of the request: letters were lost or added in copying, or it
-    was made up. "@me", a value of the schema and what the context gives for that argument are none."""
-    if answer["type"] != "command":
-        return []
-    sub = schema.by_key[answer["command"], answer["subcommand"]]
-    known = flatten(context)
-    return [
-        name
-        for name, value in answer["args"].items()
-        if sub.arg[name].type in ("string", "path")
-        and value not in ("@me", sub.arg[name].default)
-        and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
-        and not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", words)
-    ]
-
-
-def mends(mended, answer, torn):
-    """Whether an answer that copies is the same command with torn values made whole, and no other one."""
-    if mended["type"] != "command" or any(mended[k] != answer[k] for k in ("command", "subcommand", "flags")):
-        return False
-    if mended["args"].keys() != answer["args"].keys():
-        return False
-    return all(
-        SequenceMatcher(None, str(value), str(answer["args"][name]), autojunk=False).ratio() >= ALIKE
-        if name in torn
-        else value == answer["args"][name]
-        for name, value in mended["args"].items()
-    )

@@ -14,15 +14,15 @@ from rows import POINTERS, said, spell
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 1.32,  # the answer is a question
-    "command": 1.51,  # the words name its command, by the name or an alias
-    "subcommand": 1.85,  # or its subcommand, unless that is destructive
-    "named": 1.52,  # for each option (argument, or flag that is not destructive) of the answer that the words name
-    "taken": 0.33,  # for each argument whose value stands in the words
-    "unsaid": 0.74,  # for each option of which neither is true, nor do the words refuse it; as many as there are words that nothing explains
-    "overlooked": -0.44,  # for each option that the words name and the answer lacks, or has with another value
-    "hollow": -1.89,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
-    "unused": -1.73,  # for each word that looks like a value and is in none; three at most
+    "asks": 1.25,  # the answer is a question
+    "command": 1.42,  # the words name its command, by the name or an alias
+    "subcommand": 1.69,  # or its subcommand, unless that is destructive
+    "named": 1.59,  # for each option (argument, or flag that is not destructive) of the answer that the words name
+    "taken": 0.34,  # for each argument whose value stands in the words
+    "unsaid": 0.75,  # for each option of which neither is true, nor do the words refuse it; as many as there are words that nothing explains
+    "overlooked": -0.31,  # for each option that the words name and the answer lacks, or has with another value
+    "hollow": -2.1,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
+    "unused": -1.52,  # for each word that looks like a value and is in none; three at most
 }
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”‘’`.,;:!?()[]{}<>…"
@@ -42,8 +42,6 @@ COMMON = frozenset(
         "on one only or our out per please put see so some take that the their them then there this to two up use us when will with you"
     )
 )
-
-POINTING = frozenset(stems(" ".join(POINTERS)))
 
 
 @functools.cache
@@ -85,8 +83,8 @@ def features(answer, text, schema):
             found["named"] += named and given
             found["unsaid"] += given and not named and not stem & refused
             found["overlooked"] += named and not given
-    given = [v for n, v in answer["args"].items() if sub.arg[n].type in ("string", "path")]
-    found["hollow"] = sum(hollow(v, known, text) for v in given)
+    said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
+    found["hollow"] = sum(hollow(value, known, text) for value in said_values)
     found["unsaid"] = min(found["unsaid"], len(words - known - COMMON))
     found["command"] = int(bool(command & words))
     found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
@@ -110,9 +108,10 @@ def weigh_argument(found, value, arg, stem, values, words, text, where):
 
 def hollow(value, known, text):
     """Whether a value is made of words that name something of its subcommand (stems `known`), or point, and of common ones. Quotes fill it."""
-    own, plain = set(stems(value)), re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value.strip())
-    quoted = any(quote + value in text for quote in "\"'`“‘")
-    return bool(plain and own & (known | POINTING) and own <= known | POINTING | COMMON) and not quoted
+    if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or any(quote + value in text for quote in "\"'`“‘"):
+        return False
+    own = [(w in POINTERS, stems(w)[0]) for w in value.lower().split()]
+    return any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own)
 
 
 def places(args, text):

@@ -140,6 +140,7 @@ def test_what_is_seen_in_the_words(answer, text, want):
         ("main", "prs against main", False),
         ("me too", "comment: me too", False),
         ("branch-3", "prs against branch-3", False),
+        ("her", "by her", False),  # no "here"
     ],
 )
 def test_a_value_that_only_names_or_points_is_hollow(value, text, empty):
@@ -150,7 +151,15 @@ def test_a_value_that_only_names_or_points_is_hollow(value, text, empty):
 def test_a_hollow_value_gives_way():
     bare, hollow = command("run rerun", {}, ["failed"]), command("run rerun", {"run_id": "failed"})
     assert found(hollow, "rerun what failed", GH)["hollow"] == 1
-    assert chosen("rerun what failed", (0.5, hollow), (0.4, bare)) == 1
+    text, prior = "rerun what failed", [0.2, 0.7]
+    first, second = weigh(prior, [bare, hollow], text, GH, WEIGHTS)
+    assert first > second
+    first, second = weigh(prior, [bare, hollow], text, GH, {**WEIGHTS, "hollow": 0})
+    assert first < second
+
+
+def test_what_the_context_gave_is_never_hollow():
+    assert "hollow" not in found(command("list", {"folder": "open"}), "list this folder")
 
 
 def test_the_weights_say_what_they_are_for():
