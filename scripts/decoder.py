@@ -21,6 +21,7 @@ CLOSE = 0.15  # a second choice is close from this share of the probability of t
 LOST = 3.0  # nats behind the greedy reading, from which another is given up
 END = b'"confidence": '  # the answer ends here: the number is computed, not generated
 QUESTION = b'{"type": "clarification"'
+EITHER = '{"type": "c'  # of a command, too
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Decoder:
         found, close = [first], []
         for rival in sorted(first.rivals, reverse=True):
             written = self.written(rival[1])
-            asks = QUESTION.startswith(written.encode())  # costs no time
+            asks = len(written) > len(EITHER) and QUESTION.startswith(written.encode())  # costs no time
             if asks or (sum(not a for a, _ in close) < BRANCHES and worth(written)):
                 close.append((asks, rival))
         least = math.log(max(first.probability, 1e-300)) - LOST

@@ -2,18 +2,22 @@
 
 import re
 from difflib import SequenceMatcher
+from itertools import product
 
-from rerank import EDGES
+from rerank import EDGES, hollow, places, vocabulary
 from rows import flatten
 
 ALIKE = 0.7  # similarity from which a run of words is what a torn value was meant to be; below, the model made it up
 APART = 0.05  # by so much less alike must every other run be
+LONGEST = 100  # characters of a value that is mended: a longer one is prose, which may be told in other words
+MOST_RUNS = 300  # a text that repeats itself more than that tells nothing
+LETTER = r"[0-9A-Za-z_\u00c0-\u052f]"  # of scripts that put spaces between words
 VALUE = re.compile(r'"args": \{.*"[^"]+": "([^"\\]*)$', re.DOTALL)  # an answer that stops in the middle of a text value
 
 
 def torn_values(answer, text, context, schema):
     """Names of the string arguments whose value is not made of whole words of the request: letters were lost or added in copying, or it
-    was made up. "@me", a value of the schema and what the context gives for that argument are none."""
+    was made up. A plural may follow ("bug" in "bugs"). "@me", a value of the schema and what the context gives for that argument are none."""
     if answer["type"] != "command":
         return []
     sub = schema.by_key[answer["command"], answer["subcommand"]]
@@ -24,40 +28,37 @@ def torn_values(answer, text, context, schema):
         if sub.arg[name].type in ("string", "path")
         and value not in ("@me", sub.arg[name].default)
         and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
-        and not re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text)
+        and not re.search(rf"(?<!{LETTER}){re.escape(value)}(?:e?s)?(?!{LETTER})", text)
     ]
 
 
 def mended(answer, text, context, schema):
     """(an answer with the values made whole that were torn, how much they are like what the model wrote: 1 where nothing was to mend).
 
-    A value that is like nothing in the request, nor like what the context gives for its argument, stays: the model made it up."""
+    A value stays where the model made it up: where it is like nothing in the request, nor like what the context gives for its argument;
+    or like words that another argument has already, or that only name what it would be a value of ("the release")."""
     args, alike = dict(answer.get("args", ())), 1.0
     for name in torn_values(answer, text, context, schema):
-        field = schema.by_key[answer["command"], answer["subcommand"]].arg[name].from_context
-        given = flatten(context).get(field) if field else None
-        found = closest(args[name], text, given if isinstance(given, str) else None)
-        if found:
+        sub = schema.by_key[answer["command"], answer["subcommand"]]
+        given = flatten(context).get(sub.arg[name].from_context) if sub.arg[name].from_context else None
+        taken = set().union(*places({k: v for k, v in args.items() if k != name}, text).values())
+        found = closest(args[name], text, given if isinstance(given, str) else None, taken)
+        if found and not hollow(found[0], vocabulary(sub), text):
             args[name], like = found
             alike *= like
     return ({**answer, "args": args} if args else answer), alike
 
 
-def closest(value, text, given=None):
+def closest(value, text, given=None, taken=frozenset()):
     """(what a value is most like, similarity from 0 to 1), or None where nothing is alike or two things are about equally so.
 
-    That is a run of whole words of a text, as many as the value has, one less or one more; or what the context gives."""
-    words = []
-    for m in re.finditer(r"\S+", text):
-        bare = m[0].strip(EDGES)
-        if bare:
-            start = m.start() + m[0].index(bare)
-            words.append((start, start + len(bare)))
-    most = len(value.split()) + 1
-    runs = [(a, b) for i, (a, _) in enumerate(words) for _, b in words[max(i, i + most - 3) : i + most]]
+    That is a run of whole words of a text, none of whose places is taken, or what the context gives. Where digits differ, it is no more
+    like than it must be: versions and numbers are others then, however long they are."""
+    if len(value) > LONGEST:
+        return None
     matcher, found = SequenceMatcher(None, "", value.lower(), autojunk=False), []
-    for start, end in [*runs, *([(-1, -1)] if given else [])]:
-        copy = given if start < 0 else text[start:end]
+    copies = [(text[a:b], a, b) for a, b in runs(value, text) if taken.isdisjoint(range(a, b))]
+    for copy, start, end in [*copies, *([(given, -1, -1)] if given else [])]:
         matcher.set_seq1(copy.lower())
         if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= ALIKE and matcher.ratio() >= ALIKE:
             found.append((matcher.ratio(), copy, start, end))
@@ -65,18 +66,55 @@ def closest(value, text, given=None):
         return None
     like, copy, start, end = max(found, key=lambda f: f[0])
     others = [ratio for ratio, other, a, b in found if other != copy and (b <= start or a >= end)]
-    return (copy, like) if like - max(others, default=0) >= APART else None
+    if like - max(others, default=0) < APART or not copy.isprintable():
+        return None
+    return copy, like if re.findall(r"\d+", value) == re.findall(r"\d+", copy) else min(like, ALIKE)
+
+
+def runs(value, text):
+    """[(start, end)] of the runs of words in a text that a value may be torn from: of one or two words, those with one more or less; of more,
+    those that begin and end alike. Marks at their ends belong to them where the value has them too."""
+    left, right = EDGES.replace(value[:1] or " ", ""), EDGES.replace(value[-1:] or " ", "")
+    words = []  # (places where a run may begin, places where one may end) of each word
+    for m in re.finditer(r"\S+", text):
+        word, at, end = m[0], m.start(), m.end()
+        starts = [at + len(word) - len(word.lstrip(left)), *(at + k + 1 for k, c in enumerate(word) if c in "=:")]
+        ends = [at + len(word.rstrip(right)), *([at + len(word) - 2] if re.search(r"\w['’]s$", word) else [])]
+        words.append(([s for s in starts if s < end], [e for e in ends if e > at]))
+    own = value.split()
+    if len(own) > 2:
+        first, last = (
+            [
+                i
+                for i, (starts, ends) in enumerate(words)
+                if any(alike(text[s:e], own[k]) for s, e in product(starts, ends))
+            ]
+            for k in (0, -1)
+        )
+        spans = [(i, j) for i in first for j in last if 0 <= j - i < 2 * len(own)]
+        spans = spans if len(spans) <= MOST_RUNS else []
+    else:
+        spans = [
+            (i, j)
+            for i in range(len(words))
+            for j in range(max(i, i + len(own) - 2), min(i + len(own) + 1, len(words)))
+        ]
+    return [(s, e) for i, j in spans for s in words[i][0] for e in words[j][1] if s < e]
+
+
+def alike(one, other):
+    return SequenceMatcher(None, one.lower(), other.lower(), autojunk=False).ratio() >= ALIKE
 
 
 def promising(written, text, context, schema):
     """Whether the text value in the middle of which an answer stops, if it does, may become one that the request, the context or the
-    schema has."""
+    schema has, in whatever case."""
     found = VALUE.search(written)
     if not found:
         return True
-    begun = found[1].lstrip()
+    begun, line = " ".join(found[1].lower().split()), " ".join(text.lower().split())
     values = [v for sub in schema.subcommands for arg in sub.args for v in (*getattr(arg, "values", ()), arg.default)]
     known = ["@me", *values, *flatten(context).values()]
-    return bool(re.search(rf"(?<!\w){re.escape(begun)}", text)) or any(
-        isinstance(v, str) and v.startswith(begun) for v in known
+    return bool(re.search(rf"(?<!{LETTER}){re.escape(begun)}", line)) or any(
+        isinstance(v, str) and v.lower().startswith(begun) for v in known
     )

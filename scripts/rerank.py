@@ -25,7 +25,7 @@ WEIGHTS = {
     "unused": -1.52,  # for each word that looks like a value and is in none; three at most
 }
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
-EDGES = "\"'“”‘’`.,;:!?()[]{}<>…"
+EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
 NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
 REACH = 3  # words behind such a word that name nothing
 MOST_UNUSED = 3
@@ -63,6 +63,13 @@ def names(sub):
     return command, of(sub.name or sub.command, *sub.aliases), options
 
 
+@functools.cache
+def vocabulary(sub):
+    """All stems that name something of a subcommand."""
+    command, subcommand, options = names(sub)
+    return command.union(subcommand, *(stem.union(*values.values()) for _, stem, values in options))
+
+
 def features(answer, text, schema):
     """{name of a weight: how often} of an answer to a request."""
     found = dict.fromkeys(WEIGHTS, 0)
@@ -72,9 +79,8 @@ def features(answer, text, schema):
     command, subcommand, options = names(sub)
     where = places(answer["args"], text)
     words, loose, refused = read(text, set().union(*where.values()))
-    known = set(command | subcommand)
+    known = vocabulary(sub)
     for option, stem, values in options:
-        known |= stem.union(*values.values())
         if option in sub.args:
             weigh_argument(found, answer["args"].get(option.name), option, stem, values, words, text, where)
         elif not option.destructive:

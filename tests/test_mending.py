@@ -28,6 +28,11 @@ def answer(label="add", **args):
         ("@me", "add my", False),
         ("x-1", "folder feature/x-1", False),
         ("work", "add this", True),  # `text` does not come from a context
+        ("bug", "open bugs", False),
+        ("bu", "open bugs", True),
+        ("fix-login", "列出fix-login分支的pr", False),
+        ("牛乳を買う", "牛乳を買うことをメモして", False),
+        ("öffne", "eröffne", True),
     ],
 )
 def test_a_value_is_torn_where_it_is_no_whole_words_of_the_request(value, text, torn):
@@ -61,12 +66,60 @@ def test_numbers_enums_and_questions_are_never_torn():
         ("template", "apply everything in k8s/", None),
         ("something", "", None),
         ("ab", "?! ...", None),
+        ("./script/deploy.sh", "create a gist from ./scripts/deploy.sh", "./scripts/deploy.sh"),
+        (".gitignor", "add .gitignore.", ".gitignore"),
+        ("[WIP] Fix logn page", "pr titled [WIP] Fix login page", "[WIP] Fix login page"),
+        ("Fix crash in lexr()", "title: Fix crash in lexer()", "Fix crash in lexer()"),
+        ("Logn kaputt", "titel „Login kaputt“", "Login kaputt"),
+        ("notification-api", "restart notifications-api's pods", "notifications-api"),
+        ("needs-triag", "issues --label=needs-triage", "needs-triage"),
+        ("marta-k", "author:marta-kw", "marta-kw"),
+        (
+            "login page crashes when click on big red button",
+            "titled login page crashes when I click on the big red button please",
+            "login page crashes when I click on the big red button",
+        ),
+        (
+            "Login fails on Safari after the update",
+            "titled Login fails on Safari 17 and 18 after the update",
+            "Login fails on Safari 17 and 18 after the update",
+        ),
+        ("fix the logn", "pr titled something else altogether", None),
+        ("x" * 101, "x" * 102, None),
     ],
 )
 def test_the_run_of_words_that_is_most_like_a_torn_value(value, text, whole):
     found = closest(value, text)
     assert (found and found[0]) == whole
     assert found is None or ALIKE <= found[1] < 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("v1.2.4", "create the next release after v1.2.3"),
+        ("payments-service-v2", "create a successor repo to payments-service-v1"),
+        ("release-v2.10.4-rc2", "release the one after release-v2.10.4-rc1"),
+    ],
+)
+def test_what_differs_in_a_digit_is_never_surer_than_it_must_be(value, text):
+    assert closest(value, text)[1] == ALIKE
+
+
+def test_what_cannot_be_written_is_no_copy():
+    assert closest("buy m?ilk", "add buy m\udc80ilk") is None
+
+
+def test_words_that_are_taken_are_no_copy():
+    text = "create issue login broken on safari"
+    both = mended(answer(text="login broken on safari", due="login is broken on safari"), text, None, NOTES)
+    assert both == (answer(text="login broken on safari", due="login is broken on safari"), 1)
+
+
+def test_the_word_for_a_thing_is_no_copy():
+    made_up = {**answer("release"), "subcommand": "create", "args": {"tag": "release-1"}}
+    assert mended(made_up, "create a release", None, GH) == (made_up, 1)
+    assert mended(made_up, "create release-01", None, GH)[0]["args"] == {"tag": "release-01"}
 
 
 def test_what_the_context_gives_may_be_what_is_meant():
@@ -110,9 +163,16 @@ def test_what_is_found_stands_in_the_text(value, text):
 
 def test_long_texts_are_searched_at_once():
     started = time.process_time()
-    for text in ("lorem ipsum " * 170, "a " * 1000, "x" * 2000):
-        closest("lorem ipzum dolor sit amet", text)
-    assert time.process_time() - started < 1
+    for text in (
+        "lorem ipsum " * 170,
+        "a " * 1000,
+        "x" * 2000,
+        "a b " * 500,
+        "the user of the app sees that it is there " * 40,
+    ):
+        for value in ("lorem ipzum dolor sit amet", "a c", "a b c " * 16, "x" * 100, text[: len(text) // 2], text[:99]):
+            closest(value, text)
+    assert time.process_time() - started < 3
 
 
 START = '{"type": "command", "command": "pr", "subcommand": "list", "args": {'
@@ -127,6 +187,8 @@ START = '{"type": "command", "command": "pr", "subcommand": "list", "args": {'
         ('"author": "zebra', False),
         ('"author": " marta', True),
         ('"author": "@m', True),
+        ('"author": "MAR', True),
+        ('"author": "open  prs', True),
         ('"state": "clo', True),
         ('"head": "fix', True),
         ('"author": "zebra", "limit": 3', True),  # it does not stop in a value
