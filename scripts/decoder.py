@@ -79,15 +79,16 @@ class Decoder:
         first = self.decode(start, self.matcher, branch=self.branch)
         if first is None:
             return []
-        found, close = [first], []
+        found, asking, close = [first], [], []
         for rival in sorted(first.rivals, reverse=True):
             written = self.written(rival[1])
-            asks = len(written) > len(EITHER) and QUESTION.startswith(written.encode())  # costs no time
-            if asks or (sum(not a for a, _ in close) < BRANCHES and worth(written)):
-                close.append((asks, rival))
+            if len(written) > len(EITHER) and QUESTION.startswith(written.encode()):
+                asking.append(rival)  # costs no time
+            elif len(close) < BRANCHES and worth(written):
+                close.append(rival)
         least = math.log(max(first.probability, 1e-300)) - LOST
         # the latest first, so that what comes before it is in the KV cache
-        for _, (_, head, log) in sorted(close, key=lambda c: -len(c[1][1])):
+        for _, head, log in sorted(asking + close, key=lambda r: -len(r[1])):
             other = self.decode(start, self.matcher, head, log, least, wordless=True)
             same = other and next((r for r in found if decided(r.answer) == decided(other.answer)), None)
             if same:  # other tokens for the same text, say

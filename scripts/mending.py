@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from itertools import product
 
 from rerank import EDGES, hollow, places, vocabulary
-from rows import flatten
+from rows import flatten, to_say
 
 ALIKE = 0.7  # similarity from which a run of words is what a torn value was meant to be; below, the model made it up
 APART = 0.05  # by so much less alike must every other run be
@@ -18,16 +18,11 @@ VALUE = re.compile(r'"args": \{.*"[^"]+": "([^"\\]*)$', re.DOTALL)  # an answer 
 def torn_values(answer, text, context, schema):
     """Names of the string arguments whose value is not made of whole words of the request: letters were lost or added in copying, or it
     was made up. A plural may follow ("bug" in "bugs"). "@me", a value of the schema and what the context gives for that argument are none."""
-    if answer["type"] != "command":
-        return []
-    sub = schema.by_key[answer["command"], answer["subcommand"]]
-    known = flatten(context)
     return [
-        name
-        for name, value in answer["args"].items()
-        if sub.arg[name].type in ("string", "path")
-        and value not in ("@me", sub.arg[name].default)
-        and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
+        arg.name
+        for arg, value in to_say(answer, context, schema)
+        if arg.type in ("string", "path")
+        and value != "@me"
         and not re.search(rf"(?<!{LETTER}){re.escape(value)}(?:e?s)?(?!{LETTER})", text)
     ]
 
@@ -37,7 +32,7 @@ def mended(answer, text, context, schema):
 
     A value stays where the model made it up: where it is like nothing in the request, nor like what the context gives for its argument;
     or like words that another argument has already, or that only name what it would be a value of ("the release")."""
-    args, alike = dict(answer.get("args", ())), 1.0
+    args, likeness = dict(answer.get("args", ())), 1.0
     for name in torn_values(answer, text, context, schema):
         sub = schema.by_key[answer["command"], answer["subcommand"]]
         given = flatten(context).get(sub.arg[name].from_context) if sub.arg[name].from_context else None
@@ -45,8 +40,8 @@ def mended(answer, text, context, schema):
         found = closest(args[name], text, given if isinstance(given, str) else None, taken)
         if found and not hollow(found[0], vocabulary(sub), text):
             args[name], like = found
-            alike *= like
-    return ({**answer, "args": args} if args else answer), alike
+            likeness *= like
+    return ({**answer, "args": args} if args else answer), likeness
 
 
 def closest(value, text, given=None, taken=frozenset()):

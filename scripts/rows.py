@@ -183,17 +183,23 @@ def ungrounded(answer, instruction, context, schema):
 
     Of what the context can give, a word that points ("this") is no value: it stands for one.
     """
+    return [
+        arg.name
+        for arg, value in to_say(answer, context, schema)
+        if arg.type not in ("enum", "boolean")
+        and (not said(value, instruction) or (arg.from_context and str(value).lower() in POINTERS))
+    ]
+
+
+def to_say(answer, context, schema):
+    """[(argument, value)] of an answer that fits the schema, where neither the default nor the context gives the value: words must."""
     if answer["type"] != "command":
         return []
-    sub = schema.by_key[answer["command"], answer["subcommand"]]
-    known = flatten(context)
+    sub, known = schema.by_key[answer["command"], answer["subcommand"]], flatten(context)
     return [
-        name
-        for name, value in answer["args"].items()
-        if sub.arg[name].type not in ("enum", "boolean")
-        and value != sub.arg[name].default
-        and not (sub.arg[name].from_context and known.get(sub.arg[name].from_context) == value)
-        and (not said(value, instruction) or (sub.arg[name].from_context and str(value).lower() in POINTERS))
+        (arg, value)
+        for arg, value in ((sub.arg[name], value) for name, value in answer["args"].items())
+        if value != arg.default and not (arg.from_context and known.get(arg.from_context) == value)
     ]
 
 

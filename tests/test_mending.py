@@ -7,14 +7,15 @@ import schema as cli_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mending import ALIKE, closest, mended, promising, torn_values
+from rows import command
 from tiny import NOTES
 
 HERE = {"notes": {"current_note": 7, "current_folder": "work"}}
 GH = cli_schema.load("gh")
 
 
-def answer(label="add", **args):
-    return {"type": "command", "command": label, "subcommand": None, "args": args, "flags": []}
+def answer(label="add", schema=NOTES, **args):
+    return command(schema.by_label[label], args, (), 0)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_words_that_are_taken_are_no_copy():
 
 
 def test_the_word_for_a_thing_is_no_copy():
-    made_up = {**answer("release"), "subcommand": "create", "args": {"tag": "release-1"}}
+    made_up = answer("release create", GH, tag="release-1")
     assert mended(made_up, "create a release", None, GH) == (made_up, 1)
     assert mended(made_up, "create release-01", None, GH)[0]["args"] == {"tag": "release-01"}
 
