@@ -5,8 +5,10 @@
 Inputs are half random Unicode (Hypothesis: every kind of character, control characters, emptiness, 10 kB), half rows of the file (the
 validation rows without test=) with parts cut, doubled, swapped or replaced by such text, and contexts of any JSON. Every answer must be
 valid JSON, in canonical form, and fit the schema. Prints the faults, and how many inputs that hold no request came back as a command that a host would run.
+A run that was stopped continues with the same command, as long as model, file and scripts/ are the same.
 """
 
+import itertools
 import json
 import random
 import sys
@@ -96,24 +98,37 @@ def main(argv):
     from interpreter import Interpreter
     from tqdm import tqdm
 
-    name = settings["name"]
-    interpreter = Interpreter(utils.need_gguf(name, settings["quant"]))
+    name, number, seed = settings["name"], settings["num"], settings["seed"]
+    model = utils.need_gguf(name, settings["quant"])
     path = Path(settings["test"]) if settings["test"] else utils.data_dir(name) / "train_val.jsonl"
-    faults, acts, noise = [], 0, 0
-    number = settings["num"]
-    for text, context, request in tqdm(
-        inputs(utils.read_jsonl(path), number, settings["seed"]), total=number, disable=None, mininterval=5
-    ):
+    code = sorted(Path(utils.__file__).parent.glob("*.py"))
+    fingerprint = utils.fingerprint("fuzz", {"num": number, "seed": seed}, model, path, *code)
+    done = utils.Progress(utils.models_dir(name) / "fuzz.partial.jsonl", fingerprint, "delete it")
+    interpreter = Interpreter(model)
+    start = len(done.records)
+    left = itertools.islice(inputs(utils.read_jsonl(path), number, seed), start, None)
+    for text, context, request in tqdm(left, total=number, initial=start, disable=None, mininterval=5):
         output = interpreter.complete(text, context)
         wrong = fault(output, interpreter.schema)
-        if wrong:
-            faults.append((text, context, output, wrong))
-            print(f"fuzz: {wrong}: {text!r} {context!r} -> {output}", flush=True)
-        noise += not request
-        acts += not request and not wrong and interpreter.action(json.loads(output))[0] == "run"
+        acts = not wrong and interpreter.action(json.loads(output))[0] == "run"
+        done.save(
+            [
+                {
+                    "request": request,
+                    "acts": acts,
+                    "fault": wrong,
+                    "input": f"{text!r} {context!r} -> {output!r}" if wrong else "",
+                }
+            ]
+        )
+    faults = [r for r in done.records if r["fault"]]
+    for r in faults:
+        print(f"fuzz: {r['fault']}: {r['input']}")
+    noise = [r for r in done.records if not r["request"]]
     print(
-        f"fuzz: {len(faults)} of {number} answers are invalid; {acts} of {noise} random texts came back as a command to run"
+        f"fuzz: {len(faults)} of {number} answers are invalid; {sum(r['acts'] for r in noise)} of {len(noise)} random texts came back as a command to run"
     )
+    done.done()
     raise SystemExit(bool(faults))
 
 

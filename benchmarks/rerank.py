@@ -23,7 +23,7 @@ import rerank
 import scores
 import utils
 from decoder import LONGEST
-from interpreter import Interpreter
+from interpreter import RUN, Interpreter
 from rows import dumps
 
 IDENTITY = dict.fromkeys(calibration.KINDS, {"shift": 0.0, "slope": 1.0})
@@ -93,15 +93,50 @@ def unseen(cases, seed):
         yield from ((c, weights) for c in cases if fold[c.text] == k)
 
 
-def curves(cases):
-    """What scripts/calibration.py starts from, of the confidences that weights give to cases which they did not see."""
-    points = []
+def chosen(cases):
+    """[(answer, its probability, whether it is right, what calibration.evidence() finds in it)] by weights that did not see the case."""
     for case, weights in unseen(cases, 0):
         if len(case.right):
             sure = case.posterior(weights)
             best = sure.argmax()
-            points.append((case.answers[best]["type"], sure[best], bool(case.right[best])))
-    return calibration.fit(points, IDENTITY, WIDE)
+            answer = case.answers[best]
+            yield answer, sure[best], bool(case.right[best]), calibration.evidence(answer, case.text, case.schema)
+
+
+def confidence(answers):
+    """(evidence, curves): what scripts/calibration.py starts from, of chosen() answers. Normal priors: evidence nothing, deviation 0.5."""
+    from scipy.optimize import minimize
+
+    commands = [(sure, right, found) for _, sure, right, found in answers if found]
+    table = np.array([[1, calibration.logit(sure), *found.values()] for sure, _, found in commands])
+    signs = np.array([1 if right else -1 for _, right, _ in commands])
+    middle = np.array([0.0, 1.0] + [0.0] * len(calibration.EVIDENCE))
+    spread = np.array([*WIDE.values()] + [0.5] * len(calibration.EVIDENCE))
+
+    def loss(b):
+        return np.logaddexp(0, -signs * (table @ b)).sum() + (((b - middle) / spread) ** 2).sum() / 2
+
+    _, slope, *rest = minimize(loss, middle).x
+    weights = {k: round(float(w / slope), 2) for k, w in zip(calibration.EVIDENCE, rest, strict=True)}
+    points = [(a["type"], calibration.weighed(sure, found, weights), right) for a, sure, right, found in answers]
+    return weights, calibration.fit(points, IDENTITY, WIDE)
+
+
+def held_out(groups):
+    """Of the commands of each file, by weights, evidence and curves that were fitted to the other files: (confidence, right)."""
+    for name in groups:
+        rest = [c for other, cases in groups.items() if other != name for c in cases]
+        weights, (evidence, curves) = fit(rest), confidence(list(chosen(rest)))
+        points = []
+        for case in groups[name]:
+            if len(case.right):
+                sure = case.posterior(weights)
+                best = sure.argmax()
+                found = calibration.evidence(case.answers[best], case.text, case.schema)
+                if found:
+                    raw = calibration.weighed(sure[best], found, evidence)
+                    points.append((calibration.apply(curves, "command", raw), bool(case.right[best])))
+        yield name, sorted(points, reverse=True)
 
 
 def main(arguments):
@@ -133,7 +168,16 @@ def main(arguments):
     print(f"fitted, by cross-validation: {counts} of {len(cases)} right")
     weights = fit(cases)
     print(json.dumps(dict(zip(rerank.WEIGHTS, weights.round(2).tolist(), strict=True))))
-    print(json.dumps(curves(cases)))
+    for found in confidence(list(chosen(cases))):
+        print(json.dumps(found))
+    for (name, _), points in held_out(groups):
+        surest = points[: round(0.6 * len(points))]
+        run = [right for sure, right in points if sure >= RUN]
+        print(
+            f"{name}, commands, all fitted to the other files: of the surest {len(surest)} wrong {sum(not r for _, r in surest)}; "
+            f"at {RUN} {len(run)} of {len(points)}, wrong {run.count(False)}; log loss {-np.mean([np.log(p if r else 1 - p) for p, r in points]):.3f}; "
+            f"calibration error {scores.calibration_error(points):.3f} ({scores.honest_error(points):.3f} by chance)"
+        )
     print(f"fitted to all: {sum(c.reranked(weights) for c in cases)} right")
 
 

@@ -1,6 +1,9 @@
-"""From what a model thinks of its answer to how often it is right: two logistic curves, for commands and for questions.
+"""From what a model thinks of its answer to how often it is right: what speaks for and against a command, then two logistic curves, for
+commands and for questions.
 
-A curve is {"shift", "slope"}: calibrated = sigmoid(shift + slope * logit(raw)), Platt (1999). The order of answers stays as it is.
+Of two commands that are equally probable beside their rivals, the one that the words name and that leaves nothing over is right more
+often: that is weighed in first, with weights that are the same for every CLI. A curve is {"shift", "slope"}: calibrated = sigmoid(shift +
+slope * logit(weighed)), Platt (1999).
 
 A stranger's CLI has no labelled requests, and a teacher's rows are no measure of what people type: some are easier, some harder. So
 every CLI starts from the curves of those that have such requests, and its own rows move them a little.
@@ -8,12 +11,21 @@ every CLI starts from the curves of those that have such requests, and its own r
 
 import math
 
+import rerank
+
 KINDS = ("command", "clarification")
 FEWEST = 20  # answers of a kind, under which its curve stays where it starts
-# fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it
+# Both fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it. EVIDENCE in nats, of commands.
+EVIDENCE = {
+    "named": 0.58,  # for each of command and subcommand that the words name, unless it is destructive
+    "options": 0.59,  # for each argument and flag it has, three at most: equally probable, the longer answer is the surer one
+    "left": -0.94,  # for each value that it does not take up and each option that is named and that it lacks
+    "unexplained": -0.14,  # for each other word that nothing in it explains
+}
+MOST_OPTIONS = 3
 PEOPLE = {
-    "command": {"shift": 0.77, "slope": 0.76},
-    "clarification": {"shift": 1.10, "slope": 0.78},
+    "command": {"shift": -0.05, "slope": 0.83},
+    "clarification": {"shift": 1.27, "slope": 0.80},
 }
 NEAR = {"shift": 0.15, "slope": 0.15}  # standard deviations: how far rows of a teacher move them
 
@@ -27,8 +39,26 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
+def evidence(answer, text, schema):
+    """{name of a weight of EVIDENCE: how often} of a command in answer to a request; {} of a question."""
+    if answer["type"] != "command":
+        return {}
+    found = rerank.features(answer, text, schema)
+    return {
+        "named": found["command"] + found["subcommand"],
+        "options": min(MOST_OPTIONS, len(answer["args"]) + len(answer["flags"])),
+        "left": found["unused"] + found["overlooked"],
+        "unexplained": len(rerank.unexplained(answer, text, schema)),
+    }
+
+
+def weighed(raw, found, weights):
+    """A probability in the light of what evidence() found."""
+    return sigmoid(logit(raw) + sum(weights.get(k, 0.0) * n for k, n in found.items())) if found else raw
+
+
 def fit(points, start=PEOPLE, spread=NEAR):
-    """{"command": curve, "clarification": curve} of points (kind, raw confidence, right): most probable under a normal prior around `start`."""
+    """{"command": curve, "clarification": curve} of points (kind, weighed confidence, right): most probable under a normal prior around `start`."""
     from scipy.optimize import minimize
 
     out = {}

@@ -56,7 +56,9 @@ class Interpreter(Decoder):
         """facts: a contract in place of the file's own, for a GGUF that carries none."""
         facts = facts or contract(path)
         self.facts = facts
-        self.curves, self.weights = (json.loads(facts.get(key, "{}")) for key in ("calibration", "rerank"))
+        self.curves, self.weights, self.evidence = (
+            json.loads(facts.get(key, "{}")) for key in ("calibration", "rerank", "evidence")
+        )
         # the schema was checked when the file was made; a file without weights is from before them, or of an untuned model
         super().__init__(Path(path), build(facts["schema"]), facts["prompt"], n_ctx, bool(self.weights))
 
@@ -111,7 +113,7 @@ class Interpreter(Decoder):
         return out
 
     def choose(self, start, text, context):
-        """The answer that is most probably meant, in the light of the words (see rerank), with that probability as confidence."""
+        """The answer that is most probably meant, in the light of the words (see rerank); as confidence that probability, weighed (see calibration)."""
         candidates = self.candidates(start, text, context)
         prior, answers = [c[0] for c in candidates], [c[2] for c in candidates]
         found = rerank.weigh(prior, answers, text, self.schema, self.weights)
@@ -120,7 +122,8 @@ class Interpreter(Decoder):
                 reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
                 answer = reading and reading.answer
             if answer:
-                return {**answer, "confidence": sure}
+                found = calibration.evidence(answer, text, self.schema)
+                return {**answer, "confidence": calibration.weighed(sure, found, self.evidence)}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
 
     def grounded(self, answer, text, context):

@@ -44,7 +44,11 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    fitted = {"rerank": rerank.WEIGHTS, "curves": [calibration.PEOPLE, calibration.NEAR]}
+    fitted = {
+        "rerank": rerank.WEIGHTS,
+        "evidence": calibration.EVIDENCE,
+        "curves": [calibration.PEOPLE, calibration.NEAR],
+    }
     return source, utils.fingerprint("quantize", {"quant": settings["quant"], **fitted}, source, schema)
 
 
@@ -170,6 +174,7 @@ def main(argv):
         "grammar": gbnf(schema),
         "json_schema": json_schema(schema),
         "rerank": rerank.WEIGHTS,
+        "evidence": calibration.EVIDENCE,
         "base": base,
         "stage": source.name,
         "code": utils.VERSION,

@@ -6,6 +6,7 @@ rescoring with a log-linear likelihood. A destructive flag, and the name of a de
 must be convinced of those by itself.
 """
 
+import difflib
 import functools
 import math
 import re
@@ -14,21 +15,24 @@ from rows import POINTERS, said, spell
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 1.25,  # the answer is a question
-    "command": 1.42,  # the words name its command, by the name or an alias
-    "subcommand": 1.69,  # or its subcommand, unless that is destructive
-    "named": 1.59,  # for each option (argument, or flag that is not destructive) of the answer that the words name
-    "taken": 0.34,  # for each argument whose value stands in the words
-    "unsaid": 0.75,  # for each option of which neither is true, nor do the words refuse it; as many as there are words that nothing explains
-    "overlooked": -0.31,  # for each option that the words name and the answer lacks, or has with another value
-    "hollow": -2.1,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
-    "unused": -1.52,  # for each word that looks like a value and is in none; three at most
+    "asks": 0.99,  # the answer is a question
+    "command": 1.18,  # the words name its command, by the name or an alias
+    "subcommand": 1.58,  # or its subcommand, unless that is destructive
+    "named": 1.55,  # for each option (argument, or flag that is not destructive) of the answer that the words name
+    "taken": 0.44,  # for each argument whose value stands in the words
+    "unsaid": 0.75,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
+    "overlooked": -0.44,  # for each option that the words name and the answer lacks, or has with another value
+    "ambiguous": -2.62,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers
+    "hollow": -2.26,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
+    "unused": -1.49,  # for each word that looks like a value and is in none; three at most
 }
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
 NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
 REACH = 3  # words behind such a word that name nothing
 MOST_UNUSED = 3
+TOLD = 2  # words that a destructive flag of the answer explains, whichever they are: "nuke the branch"
+SLIP = 0.8  # likeness (difflib) of a word and the noun of a command from which it is that noun, mistyped
 
 
 def stems(text):
@@ -91,11 +95,19 @@ def features(answer, text, schema):
             found["overlooked"] += named and not given
     said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
     found["hollow"] = sum(hollow(value, known, text) for value in said_values)
-    found["unsaid"] = min(found["unsaid"], len(words - known - COMMON))
+    told = TOLD * sum(sub.flag[name].destructive for name in answer["flags"])
+    found["unsaid"] = min(found["unsaid"], max(0, len(words - known - COMMON) - told))
+    found["ambiguous"] = int(ambiguous(answer, sub, where, text, schema))
     found["command"] = int(bool(command & words))
     found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
     found["unused"] = min(MOST_UNUSED, sum(not word & known for word in loose))
     return found
+
+
+def unexplained(answer, text, schema):
+    """Stems of the plain words of a request that stand in no value of a command and name nothing of it."""
+    words, _, _ = read(text, set().union(*places(answer["args"], text).values()))
+    return words - vocabulary(schema.by_key[answer["command"], answer["subcommand"]]) - COMMON
 
 
 def weigh_argument(found, value, arg, stem, values, words, text, where):
@@ -112,12 +124,37 @@ def weigh_argument(found, value, arg, stem, values, words, text, where):
     found["overlooked"] += others
 
 
+def ambiguous(answer, sub, where, text, schema):
+    """Whether the words give a command a number, but no noun that says what has it, and another command
+    has a subcommand of the name that the words say (of any of its names, where they say none)."""
+    numbers = [n for n in where if re.fullmatch(r"\d+", str(answer["args"][n]))]
+    if not sub.name or not any(sub.arg[n].positional or sub.arg[n].required for n in numbers):
+        return False
+    command, subcommand, _ = names(sub)
+    said = set(stems(text))
+    verbs = subcommand & said or subcommand
+    if command & said or not any(
+        other.command != sub.command and verbs & names(other)[1] and any(a.positional for a in other.args)
+        for other in schema.by_key.values()
+    ):
+        return False
+    nouns = " ".join((sub.command, *sub.command_aliases)).lower().split()
+    words = re.findall(r"[^\W\d_]{3,}", text.lower())
+    return not any(difflib.get_close_matches(word, nouns, 1, SLIP) for word in words)
+
+
 def hollow(value, known, text):
-    """Whether a value is made of words that name something of its subcommand (stems `known`), or point, and of common ones. Quotes fill it."""
+    """Whether a value is made of words that name something of its subcommand (stems `known`), or point, and of common ones, or is the noun
+    behind a pointing word ("logs of this pod"). Quotes fill it."""
     if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or any(quote + value in text for quote in "\"'`“‘"):
         return False
     own = [(w in POINTERS, stems(w)[0]) for w in value.lower().split()]
-    return any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own)
+    if any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own):
+        return True
+    before = [
+        text[: m.start()].lower().split() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)
+    ]
+    return " " not in value and bool(before) and all(words and words[-1] in POINTERS for words in before)
 
 
 def places(args, text):

@@ -1,5 +1,6 @@
 """Confidence: curves fitted on made-up answers, and the measures that say how far it can be believed."""
 
+import math
 import random
 
 import calibration
@@ -7,6 +8,8 @@ import pytest
 import scores
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import clarification, command
+from tiny import NOTES
 
 
 def answers(kind, n, true, seed=0):
@@ -40,10 +43,11 @@ def test_without_a_curve_the_confidence_is_the_raw_one():
 
 
 def test_a_teachers_rows_move_the_curves_a_little():
-    start = calibration.PEOPLE["command"]
-    moved = calibration.fit(answers("command", 100, lambda raw: 1))["command"]
-    assert start["shift"] < moved["shift"] < start["shift"] + 4 * calibration.NEAR["shift"]
-    freely = calibration.fit(answers("command", 100, lambda raw: 1), spread={"shift": 1.0, "slope": 0.5})["command"]
+    curves = dict.fromkeys(calibration.KINDS, {"shift": 0.77, "slope": 0.76})
+    points = answers("command", 100, lambda raw: 1)
+    moved = calibration.fit(points, curves)["command"]
+    assert 0.77 < moved["shift"] < 0.77 + 4 * calibration.NEAR["shift"]
+    freely = calibration.fit(points, curves, spread={"shift": 1.0, "slope": 0.5})["command"]
     assert freely["shift"] > moved["shift"] + 0.3
 
 
@@ -65,6 +69,50 @@ def test_order_and_range_stay(shift, slope, raws):
     mapped = [calibration.apply(curves, "command", raw) for raw in sorted(raws)]
     assert all(0 <= p <= 1 for p in mapped)
     assert all(a <= b + 1e-12 for a, b in zip(mapped, mapped[1:], strict=False))
+
+
+# ------------------------------------------------------------------------------------------------------ evidence
+@pytest.mark.parametrize(
+    ("label", "args", "flags", "text", "want"),
+    [
+        ("add", {"text": "buy milk"}, [], "add buy milk", {"named": 1, "options": 1}),
+        ("add", {"text": "buy milk"}, ["pinned"], "add buy milk pinned", {"named": 1, "options": 2}),
+        ("add", {"text": "buy milk"}, [], "buy milk", {"options": 1}),
+        ("add", {"text": "buy milk"}, [], "add buy milk pinned", {"named": 1, "options": 1, "left": 1}),
+        ("add", {"text": "buy milk"}, [], "add buy milk at 10:30", {"named": 1, "options": 1, "left": 1}),
+        ("add", {"text": "buy milk"}, [], "good morning, add buy milk", {"named": 1, "options": 1, "unexplained": 2}),
+        ("delete", {"number": 7}, [], "delete 7", {"options": 1}),
+    ],
+)
+def test_evidence_of_a_command(label, args, flags, text, want):
+    answer = command(NOTES.by_label[label], args, flags)
+    found = calibration.evidence(answer, text, NOTES)
+    assert found.keys() == calibration.EVIDENCE.keys()
+    assert {k: v for k, v in found.items() if v} == want
+
+
+def test_a_question_has_no_evidence():
+    assert calibration.evidence(clarification(NOTES, "unclear", []), "add buy milk at 10:30", NOTES) == {}
+
+
+def test_what_is_named_and_long_is_surer_and_what_is_left_over_is_not():
+    signs = {k: math.copysign(1, w) for k, w in calibration.EVIDENCE.items()}
+    assert signs == {"named": 1, "options": 1, "left": -1, "unexplained": -1}
+    for k, sign in signs.items():
+        less, more = (calibration.weighed(0.6, {k: n}, calibration.EVIDENCE) for n in (1, 2))
+        assert (more - less) * sign > 0
+
+
+def test_what_the_model_hardly_believes_never_becomes_sure():
+    best = {"named": 2, "options": calibration.MOST_OPTIONS, "left": 0, "unexplained": 0}
+    curves = calibration.PEOPLE
+    assert calibration.apply(curves, "command", calibration.weighed(0.3, best, calibration.EVIDENCE)) < 0.9
+    assert calibration.apply(curves, "command", calibration.weighed(0.01, best, calibration.EVIDENCE)) < 0.5
+
+
+def test_without_evidence_or_weights_nothing_is_weighed():
+    assert calibration.weighed(0.37, {}, calibration.EVIDENCE) == 0.37
+    assert calibration.weighed(0.37, {"named": 2, "left": 1}, {}) == pytest.approx(0.37)
 
 
 def test_calibration_error_by_hand():

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 
+import calibration
 import decoder
 import gguf
 import numpy as np
@@ -124,7 +125,9 @@ def dictate(monkeypatch):
         touched.append(interpreter)
         monkeypatch.setattr(interpreter, "feed", feed)
         monkeypatch.setattr(interpreter, "prompt_tokens", prompt_tokens)
-        monkeypatch.setattr(interpreter, "curves", {})  # confidence as the model has it; curves have tests of their own
+        # confidence as the model has it; evidence and curves have tests of their own
+        monkeypatch.setattr(interpreter, "evidence", {})
+        monkeypatch.setattr(interpreter, "curves", {})
         return [next(iter(w)) for w in wanted]
 
     yield make
@@ -455,6 +458,27 @@ def test_what_the_words_name_decides_a_close_choice(used, torn_between, text, fl
     answer = answer_of(used, text)
     assert answer["flags"] == flags
     assert 0.3 < answer["confidence"] < 0.95
+
+
+def test_what_a_command_leaves_over_makes_it_less_sure(used, torn_between, monkeypatch):
+    torn_between((ADDED, 14), (PINNED, 13.5))
+    plain, odd = (answer_of(used, f"add buy milk{more}") for more in ("", ", 30 bottles"))
+    monkeypatch.setattr(used, "evidence", calibration.EVIDENCE)
+    weighed, over = (answer_of(used, f"add buy milk{more}") for more in ("", ", 30 bottles"))
+    assert weighed["args"] == over["args"] == plain["args"] == {"text": "buy milk"}
+    gained, lost = (
+        calibration.logit(after["confidence"]) - calibration.logit(before["confidence"])
+        for before, after in ((plain, weighed), (odd, over))
+    )
+    assert gained > 0
+    assert lost < gained - 0.5
+
+
+def test_a_question_is_as_sure_with_evidence_as_without(used, dictate, monkeypatch):
+    dictate(used, ASK % "")
+    plain = answer_of(used, "add 5 of it")
+    monkeypatch.setattr(used, "evidence", calibration.EVIDENCE)
+    assert answer_of(used, "add 5 of it") == plain
 
 
 def test_a_question_is_chosen_where_no_command_takes_up_what_was_said(used, torn_between):

@@ -143,6 +143,7 @@ def test_contract_of_the_file(trained, tiny_base):
         "grammar": gbnf(schema),
         "json_schema": json.dumps(json_schema(schema)),
         "rerank": json.dumps(rerank.WEIGHTS),
+        "evidence": json.dumps(calibration.EVIDENCE),
         "base": str(tiny_base),
         "stage": "sft",
         "code": utils.VERSION,

@@ -140,6 +140,12 @@ def test_what_is_seen_in_the_words(answer, text, want):
         ("main", "prs against main", False),
         ("me too", "comment: me too", False),
         ("branch-3", "prs against branch-3", False),
+        ("pod", "logs of this pod", True),
+        ("pod", "logs of that pod, then of this pod again", True),
+        ("pod", "logs of this pod, the name is pod", False),
+        ("pod", "logs of this 'pod'", False),
+        ("big pod", "logs of this big pod", False),
+        ("pod", "logs of a pod", False),
         ("her", "by her", False),  # no "here"
     ],
 )
@@ -158,6 +164,46 @@ def test_a_hollow_value_gives_way():
     assert first < second
 
 
+@pytest.mark.parametrize(
+    ("label", "args", "text", "alone"),
+    [
+        ("pr close", {"number": 12}, "close 12", True),
+        ("pr close", {"number": 12}, "close number twelve, please", True),
+        ("issue close", {"number": 12}, "close pr 12", True),  # its own noun is not named
+        ("pr close", {"number": 12}, "close pr 12", False),
+        ("pr close", {"number": 12}, "close the pull requests 12", False),
+        ("issue close", {"number": 12}, "close isue 12", False),  # a slip of typing
+        ("pr close", {"number": 12}, "close this", False),  # from the context
+        ("pr merge", {"number": 12}, "merge 12", False),  # nothing else can be merged
+        ("run view", {"run_id": "12"}, "view 12", True),
+        ("pr list", {"limit": 12}, "list 12", False),  # a number of things, not of one
+        ("repo clone", {"repository": "a/b"}, "clone a/b", False),
+    ],
+)
+def test_a_number_that_several_things_may_have(label, args, text, alone):
+    assert found(command(label, args), text, GH).get("ambiguous", 0) == alone
+
+
+def test_a_command_without_subcommands_has_its_number_for_itself():
+    assert "ambiguous" not in found(command("read", {"number": 12}), "12")
+
+
+def test_where_several_things_have_numbers_a_bare_number_is_asked_about():
+    close = command("pr close", {"number": 12})
+    assert chosen("close 12", (0.6, close), (0.2, QUESTION)) == 1
+    assert chosen("close pr 12", (0.6, close), (0.2, QUESTION)) == 0
+    assert chosen("close 12", (0.95, close), (0.01, QUESTION)) == 0  # the model may know better
+
+
+def test_a_destructive_flag_explains_words_that_no_other_option_may_claim():
+    text = "squash 12 and nuke the leftovers"
+    flags = [["squash", "auto"], ["squash", "delete-branch"], ["squash", "delete-branch", "auto"]]
+    seen = [found(command("pr merge", {"number": 12}, f), text, GH).get("unsaid", 0) for f in flags]
+    assert seen == [1, 0, 0]
+    more = text + " whenever everything becomes green"
+    assert found(command("pr merge", {"number": 12}, flags[2]), more, GH)["unsaid"] == 1
+
+
 def test_what_the_context_gave_is_never_hollow():
     assert "hollow" not in found(command("list", {"folder": "open"}), "list this folder")
 
@@ -166,7 +212,7 @@ def test_the_weights_say_what_they_are_for():
     assert WEIGHTS.keys() == features(QUESTION, "", NOTES).keys() == features(command("list"), "", NOTES).keys()
     assert WEIGHTS["named"] > WEIGHTS["unsaid"] > WEIGHTS["overlooked"]
     assert WEIGHTS["taken"] > 0 > WEIGHTS["unused"]
-    assert WEIGHTS["hollow"] < 0
+    assert max(WEIGHTS["hollow"], WEIGHTS["ambiguous"]) < 0
 
 
 # ------------------------------------------------------------------------------------------------------ probabilities
