@@ -3,11 +3,11 @@
 Each variant is settings in one word, `without=` among them for a part that the teacher leaves out:
 
     context   what the context says beside what the request needs, and questions made of commands by taking their context away
-    options   all but one of the phrases that go with a request ("..., squash it, and drop the branch")
+    options   all but one of the phrases that `[*]` adds to a request ("..., squash it, and drop the branch")
     dressing  politeness, typing errors, casing, full stops and dashes around what is said
 
-The first is what the others are compared with. Each has a folder of its own in training/models/ablation/ and is trained once: a killed run
-continues. Without parity check and own calibration, which change no answer.
+The first is what the others are compared with. Each has a folder of its own in training/models/ablation/, where its stages run as ever: what
+is up to date is kept, a killed run continues. Without parity check and own calibration, which change no answer.
 
 Run     .venv/bin/python benchmarks/ablation.py name=gh num=1500 num=1500,without=options num=500 rows=FILE.jsonl [rows=FILE.jsonl ...]
 """
@@ -71,7 +71,7 @@ def train(settings, part):
 
 
 def model_of(name, variant):
-    """The GGUF of a variant, trained now where it was not yet."""
+    """The GGUF of a variant, trained now where it is not up to date."""
     root = utils.ROOT / "training" / "models" / "ablation" / re.sub(r"[^\w.=-]+", "-", variant)
     for folder in ("schemas", "training/configs"):
         shutil.copytree(utils.ROOT / folder, root / folder, dirs_exist_ok=True)
@@ -79,16 +79,13 @@ def model_of(name, variant):
     if not (root / "training" / "base").exists():  # one for all
         (root / "training" / "base").symlink_to(base_model.UNPACKED)
     words = [f"name={name}", *filter(None, variant.split(","))]
-    final = root / utils.gguf_path(name, utils.QUANT).relative_to(utils.ROOT)
-    if not final.exists():
-        started = time.time()
-        done = subprocess.run(
-            [sys.executable, __file__, "--train", *words], env={**os.environ, "CLITRON_ROOT": str(root)}
-        )
-        if done.returncode:
-            raise SystemExit(done.returncode)
-        print(f"{variant}: trained in {utils.minutes(time.time() - started)}", flush=True)
-    return final
+    started = time.time()
+    done = subprocess.run([sys.executable, __file__, "--train", *words], env={**os.environ, "CLITRON_ROOT": str(root)})
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    print(f"{variant}: ready after {utils.minutes(time.time() - started)}", flush=True)
+    quant = next((w.removeprefix("quant=") for w in words if w.startswith("quant=")), utils.QUANT)
+    return root / utils.gguf_path(name, quant).relative_to(utils.ROOT)
 
 
 def answers(model, files):

@@ -5,13 +5,15 @@
 Inputs are half random Unicode (Hypothesis: every kind of character, control characters, emptiness, 10 kB), half rows of the file (the
 validation rows without test=) with parts cut, doubled, swapped or replaced by such text, and contexts of any JSON. Every answer must be
 valid JSON, in canonical form, and fit the schema. Prints the faults, and how many inputs that hold no request came back as a command that a host would run.
-A run that was stopped continues with the same command, as long as model, file and scripts/ are the same.
+A run that was stopped continues with the same command, as long as model, file, code and libraries are the same. (What lies in the KV cache is
+not: the first input after a stop meets an empty one.)
 """
 
 import itertools
 import json
 import random
 import sys
+from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
@@ -101,9 +103,11 @@ def main(argv):
     name, number, seed = settings["name"], settings["num"], settings["seed"]
     model = utils.need_gguf(name, settings["quant"])
     path = Path(settings["test"]) if settings["test"] else utils.data_dir(name) / "train_val.jsonl"
-    code = sorted(Path(utils.__file__).parent.glob("*.py"))
-    fingerprint = utils.fingerprint("fuzz", {"num": number, "seed": seed}, model, path, *code)
-    done = utils.Progress(utils.models_dir(name) / "fuzz.partial.jsonl", fingerprint, "delete it")
+    code = [Path(__file__), *sorted(Path(utils.__file__).parent.glob("*.py"))]
+    versions = {p: metadata.version(p) for p in ("hypothesis", "llama-cpp-python", "llguidance")}
+    fingerprint = utils.fingerprint("fuzz", {"num": number, "seed": seed, **versions}, model, path, *code)
+    mark = utils.digest_text(json.dumps(fingerprint))
+    done = utils.Progress(utils.models_dir(name) / f"fuzz-{mark}.partial.jsonl", fingerprint, "delete it")
     interpreter = Interpreter(model)
     start = len(done.records)
     left = itertools.islice(inputs(utils.read_jsonl(path), number, seed), start, None)
@@ -111,19 +115,10 @@ def main(argv):
         output = interpreter.complete(text, context)
         wrong = fault(output, interpreter.schema)
         acts = not wrong and interpreter.action(json.loads(output))[0] == "run"
-        done.save(
-            [
-                {
-                    "request": request,
-                    "acts": acts,
-                    "fault": wrong,
-                    "input": f"{text!r} {context!r} -> {output!r}" if wrong else "",
-                }
-            ]
-        )
+        done.save([{"request": request, "acts": acts, "fault": wrong}])
+        if wrong:
+            print(f"fuzz: {wrong}: {text!r} {context!r} -> {output}", flush=True)
     faults = [r for r in done.records if r["fault"]]
-    for r in faults:
-        print(f"fuzz: {r['fault']}: {r['input']}")
     noise = [r for r in done.records if not r["request"]]
     print(
         f"fuzz: {len(faults)} of {number} answers are invalid; {sum(r['acts'] for r in noise)} of {len(noise)} random texts came back as a command to run"

@@ -2,8 +2,9 @@
 
 For each model and file, in pairs: the greedy answer against the one by today's weights. Then, over all of them (several models may read the
 same file): the most probable weights, given that one of the candidates is right, under a normal prior of deviation 1; how many answers they
-get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all; and the curves of the confidences
-that weights which did not see a request give its answer.
+get right by cross-validation (five folds, five times, all rows of a request in one fold), and fitted to all; and evidence and curves of the
+confidences that weights which did not see a request give its answer, with how they hold on each file when fitted to the others. keep= saves what
+the models answered, which depends on decoder, mending and grounding: delete it when they change.
 
 Run     .venv/bin/python benchmarks/rerank.py MODEL.gguf ROWS.jsonl [MODEL.gguf ROWS.jsonl ...] [keep=FILE.pickle]
 """
@@ -44,7 +45,7 @@ class Case:
     def look(self):
         """Count the features of the answers (candidates, weights)."""
         self.table = np.array(
-            [list(rerank.features(a, self.text, self.schema).values()) for a in self.answers], dtype=float
+            [list(found.values()) for found in rerank.compared(self.answers, self.text, self.schema)], dtype=float
         )
 
     def posterior(self, weights):
@@ -93,50 +94,49 @@ def unseen(cases, seed):
         yield from ((c, weights) for c in cases if fold[c.text] == k)
 
 
-def chosen(cases):
-    """[(answer, its probability, whether it is right, what calibration.evidence() finds in it)] by weights that did not see the case."""
-    for case, weights in unseen(cases, 0):
-        if len(case.right):
-            sure = case.posterior(weights)
-            best = sure.argmax()
-            answer = case.answers[best]
-            yield answer, sure[best], bool(case.right[best]), calibration.evidence(answer, case.text, case.schema)
+def judged(case, weights):
+    """(answer, its probability, that of all its candidates, whether it is right, its evidence) of the likeliest candidate; None without any."""
+    if not len(case.right):
+        return None
+    sure = case.posterior(weights)
+    best = sure.argmax()
+    found = calibration.evidence(case.answers[best], case.text, case.schema)
+    return case.answers[best], float(sure[best]), float(sure.sum()), bool(case.right[best]), found
 
 
 def confidence(answers):
-    """(evidence, curves): what scripts/calibration.py starts from, of chosen() answers. Normal priors: evidence nothing, deviation 0.5."""
+    """(evidence, curves): what scripts/calibration.py starts from, of judged() answers. Normal priors, for evidence around nothing."""
     from scipy.optimize import minimize
 
-    commands = [(sure, right, found) for _, sure, right, found in answers if found]
-    table = np.array([[1, calibration.logit(sure), *found.values()] for sure, _, found in commands])
-    signs = np.array([1 if right else -1 for _, right, _ in commands])
+    commands = [j for j in answers if j[0]["type"] == "command"]
+    raw, known, right = (np.array([j[i] for j in commands]) for i in (1, 2, 3))
+    table = np.array([[j[4][k] for k in calibration.EVIDENCE] for j in commands])
     middle = np.array([0.0, 1.0] + [0.0] * len(calibration.EVIDENCE))
     spread = np.array([*WIDE.values()] + [0.5] * len(calibration.EVIDENCE))
 
     def loss(b):
-        return np.logaddexp(0, -signs * (table @ b)).sum() + (((b - middle) / spread) ** 2).sum() / 2
+        gain = np.exp(np.clip(table @ b[2:], -9, 9))
+        sure = np.clip(raw * gain / (known * gain + np.maximum(0, 1 - known) + 1e-9), 1e-6, 1 - 1e-6)
+        z = b[0] + b[1] * np.log(sure / (1 - sure))
+        return np.logaddexp(0, np.where(right, -z, z)).sum() + (((b - middle) / spread) ** 2).sum() / 2
 
-    _, slope, *rest = minimize(loss, middle).x
-    weights = {k: round(float(w / slope), 2) for k, w in zip(calibration.EVIDENCE, rest, strict=True)}
-    points = [(a["type"], calibration.weighed(sure, found, weights), right) for a, sure, right, found in answers]
+    found = minimize(loss, middle).x[2:]
+    weights = {k: round(float(w), 2) for k, w in zip(calibration.EVIDENCE, found, strict=True)}
+    points = [(a["type"], calibration.weighed(p, q, seen, weights), r) for a, p, q, r, seen in answers]
     return weights, calibration.fit(points, IDENTITY, WIDE)
 
 
 def held_out(groups):
-    """Of the commands of each file, by weights, evidence and curves that were fitted to the other files: (confidence, right)."""
-    for name in groups:
-        rest = [c for other, cases in groups.items() if other != name for c in cases]
-        weights, (evidence, curves) = fit(rest), confidence(list(chosen(rest)))
-        points = []
-        for case in groups[name]:
-            if len(case.right):
-                sure = case.posterior(weights)
-                best = sure.argmax()
-                found = calibration.evidence(case.answers[best], case.text, case.schema)
-                if found:
-                    raw = calibration.weighed(sure[best], found, evidence)
-                    points.append((calibration.apply(curves, "command", raw), bool(case.right[best])))
-        yield name, sorted(points, reverse=True)
+    """(file, [(confidence, right)] of the commands, by weights, evidence and curves that were fitted to the other files), surest first."""
+    files = sorted({name for name, _ in groups})
+    for file in files:
+        rest = [c for (name, _), cases in groups.items() if name != file for c in cases]
+        weights = fit(rest)
+        evidence, curves = confidence([j for j in (judged(c, w) for c, w in unseen(rest, 0)) if j])
+        own = (judged(c, weights) for (name, _), cases in groups.items() if name == file for c in cases)
+        commands = [j for j in own if j and j[0]["type"] == "command"]
+        points = [(calibration.weighed(p, q, seen, evidence), right) for _, p, q, right, seen in commands]
+        yield file, sorted(((calibration.apply(curves, "command", p), right) for p, right in points), reverse=True)
 
 
 def main(arguments):
@@ -168,9 +168,9 @@ def main(arguments):
     print(f"fitted, by cross-validation: {counts} of {len(cases)} right")
     weights = fit(cases)
     print(json.dumps(dict(zip(rerank.WEIGHTS, weights.round(2).tolist(), strict=True))))
-    for found in confidence(list(chosen(cases))):
+    for found in confidence([j for j in (judged(c, w) for c, w in unseen(cases, 0)) if j]):
         print(json.dumps(found))
-    for (name, _), points in held_out(groups):
+    for name, points in held_out(groups) if len({name for name, _ in groups}) > 1 else ():
         surest = points[: round(0.6 * len(points))]
         run = [right for sure, right in points if sure >= RUN]
         print(

@@ -1,9 +1,10 @@
 """From what a model thinks of its answer to how often it is right: what speaks for and against a command, then two logistic curves, for
 commands and for questions.
 
-Of two commands that are equally probable beside their rivals, the one that the words name and that leaves nothing over is right more
-often: that is weighed in first, with weights that are the same for every CLI. A curve is {"shift", "slope"}: calibrated = sigmoid(shift +
-slope * logit(weighed)), Platt (1999).
+A command that leaves nothing of the request over is right more often than another of the same probability: that is weighed in first, with
+weights that are the same for every CLI. It speaks against readings that nobody followed, and not against those that are weighed beside it,
+so of two that are equally probable none becomes sure. A curve is {"shift", "slope"}: calibrated = sigmoid(shift + slope * logit(weighed)),
+Platt (1999).
 
 A stranger's CLI has no labelled requests, and a teacher's rows are no measure of what people type: some are easier, some harder. So
 every CLI starts from the curves of those that have such requests, and its own rows move them a little.
@@ -17,15 +18,14 @@ KINDS = ("command", "clarification")
 FEWEST = 20  # answers of a kind, under which its curve stays where it starts
 # Both fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it. EVIDENCE in nats, of commands.
 EVIDENCE = {
-    "named": 0.58,  # for each of command and subcommand that the words name, unless it is destructive
-    "options": 0.59,  # for each argument and flag it has, three at most: equally probable, the longer answer is the surer one
-    "left": -0.94,  # for each value that it does not take up and each option that is named and that it lacks
-    "unexplained": -0.14,  # for each other word that nothing in it explains
+    "options": 0.58,  # for each argument and flag, but for destructive ones; three at most: equally probable, the longer answer is surer
+    "left": -0.99,  # for each value that it does not take up and each option that is named and that it lacks
+    "unexplained": -0.19,  # for each other word that nothing in it explains; six at most
 }
-MOST_OPTIONS = 3
+MOST_OPTIONS, MOST_UNEXPLAINED = 3, 6
 PEOPLE = {
-    "command": {"shift": -0.05, "slope": 0.83},
-    "clarification": {"shift": 1.27, "slope": 0.80},
+    "command": {"shift": 0.44, "slope": 1.08},
+    "clarification": {"shift": 1.11, "slope": 0.36},
 }
 NEAR = {"shift": 0.15, "slope": 0.15}  # standard deviations: how far rows of a teacher move them
 
@@ -44,17 +44,20 @@ def evidence(answer, text, schema):
     if answer["type"] != "command":
         return {}
     found = rerank.features(answer, text, schema)
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    flags = [f for f in answer["flags"] if not sub.flag[f].destructive]
     return {
-        "named": found["command"] + found["subcommand"],
-        "options": min(MOST_OPTIONS, len(answer["args"]) + len(answer["flags"])),
-        "left": found["unused"] + found["overlooked"],
-        "unexplained": len(rerank.unexplained(answer, text, schema)),
+        "options": min(MOST_OPTIONS, len(answer["args"]) + len(flags)),
+        "left": found["unused"] + found["overlooked"] + len(rerank.unheeded(answer, text, schema)),
+        "unexplained": min(MOST_UNEXPLAINED, len(rerank.unexplained(answer, text, schema))),
     }
 
 
-def weighed(raw, found, weights):
-    """A probability in the light of what evidence() found."""
-    return sigmoid(logit(raw) + sum(weights.get(k, 0.0) * n for k, n in found.items())) if found else raw
+def weighed(raw, known, found, weights):
+    """A probability in the light of what evidence() found. known: the sum of the probabilities of it and of the readings beside it, at most 1;
+    what lacks to 1 belongs to readings that nobody followed."""
+    gain = math.exp(sum(weights.get(k, 0.0) * n for k, n in found.items()))
+    return raw * gain / (known * gain + max(0.0, 1 - known)) if known > 0 else raw
 
 
 def fit(points, start=PEOPLE, spread=NEAR):

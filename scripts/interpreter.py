@@ -122,8 +122,8 @@ class Interpreter(Decoder):
                 reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
                 answer = reading and reading.answer
             if answer:
-                found = calibration.evidence(answer, text, self.schema)
-                return {**answer, "confidence": calibration.weighed(sure, found, self.evidence)}
+                seen = calibration.evidence(answer, text, self.schema)
+                return {**answer, "confidence": calibration.weighed(sure, sum(found), seen, self.evidence)}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
 
     def grounded(self, answer, text, context):

@@ -15,10 +15,12 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import base_model
 import calibration
 import finetune
+import mending
 import parity
 import prompt
 import rerank
@@ -44,12 +46,10 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    fitted = {
-        "rerank": rerank.WEIGHTS,
-        "evidence": calibration.EVIDENCE,
-        "curves": [calibration.PEOPLE, calibration.NEAR],
-    }
-    return source, utils.fingerprint("quantize", {"quant": settings["quant"], **fitted}, source, schema)
+    judging = {
+        m.__name__: utils.digest(Path(m.__file__)) for m in (calibration, mending, rerank)
+    }  # what confidences are fitted to
+    return source, utils.fingerprint("quantize", {"quant": settings["quant"], **judging}, source, schema)
 
 
 def merge(source, folder):

@@ -15,29 +15,31 @@ from rows import POINTERS, said, spell
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 0.99,  # the answer is a question
-    "command": 1.18,  # the words name its command, by the name or an alias
-    "subcommand": 1.58,  # or its subcommand, unless that is destructive
-    "named": 1.55,  # for each option (argument, or flag that is not destructive) of the answer that the words name
-    "taken": 0.44,  # for each argument whose value stands in the words
-    "unsaid": 0.75,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
-    "overlooked": -0.44,  # for each option that the words name and the answer lacks, or has with another value
-    "ambiguous": -2.62,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers
-    "hollow": -2.26,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
-    "unused": -1.49,  # for each word that looks like a value and is in none; three at most
+    "asks": 0.89,  # the answer is a question
+    "command": 1.07,  # the words name its command, by the name or an alias
+    "subcommand": 1.46,  # or its subcommand, unless that is destructive
+    "named": 1.62,  # for each option (argument, or flag that is not destructive) of the answer that the words name
+    "taken": 0.45,  # for each argument whose value stands in the words
+    "unsaid": 0.93,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
+    "overlooked": -0.53,  # for each option that the words name and the answer lacks, or has with another value
+    "ambiguous": -2.67,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers
+    "hollow": -1.99,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
+    "unused": -0.87,  # for each word that looks like a value and is in none; three at most
 }
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
+DETERMINER = re.compile(r"(?<!\w)(this|that|these|those|current) $", re.IGNORECASE)
 NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
 REACH = 3  # words behind such a word that name nothing
 MOST_UNUSED = 3
-TOLD = 2  # words that a destructive flag of the answer explains, whichever they are: "nuke the branch"
-SLIP = 0.8  # likeness (difflib) of a word and the noun of a command from which it is that noun, mistyped
+TOLD = 2  # words that a destructive flag of the answer explains that do not say its name: "nuke the branch"
+SLIP = 0.85  # likeness (difflib) of a word and the noun of a command from which it is that noun, mistyped
+SLIPS = 5  # letters of the shortest noun that is looked for so
 
 
 def stems(text):
     """Words without their endings, lower case: "merged pull requests" -> ["merg", "pull", "request"]."""
-    return [re.sub(r"(ing|ed|es|s|e)$", "", w) for w in re.findall(r"[^\W\d_]+", text.lower())]
+    return list(filter(None, (re.sub(r"(ing|ed|es|s|e)$", "", w) for w in re.findall(r"[^\W\d_]+", text.lower()))))
 
 
 COMMON = frozenset(
@@ -95,12 +97,24 @@ def features(answer, text, schema):
             found["overlooked"] += named and not given
     said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
     found["hollow"] = sum(hollow(value, known, text) for value in said_values)
-    told = TOLD * sum(sub.flag[name].destructive for name in answer["flags"])
+    lost = (set(stems(name)) for name in answer["flags"] if sub.flag[name].destructive)
+    told = TOLD * sum(not name <= words for name in lost)
     found["unsaid"] = min(found["unsaid"], max(0, len(words - known - COMMON) - told))
-    found["ambiguous"] = int(ambiguous(answer, sub, where, text, schema))
+    found["ambiguous"] = int(ambiguous(answer, sub, where, words, text, schema))
     found["command"] = int(bool(command & words))
     found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
     found["unused"] = min(MOST_UNUSED, sum(not word & known for word in loose))
+    return found
+
+
+def compared(answers, text, schema):
+    """features() of all readings of a request. Where one has a number that could be another's, those that do without it are no better."""
+    found = [features(answer, text, schema) for answer in answers]
+    if any(f["ambiguous"] for f in found):
+        for answer, f in zip(answers, found, strict=True):
+            f["ambiguous"] = int(
+                f["ambiguous"] or (answer["type"] == "command" and not identified(answer, text, schema))
+            )
     return found
 
 
@@ -108,6 +122,14 @@ def unexplained(answer, text, schema):
     """Stems of the plain words of a request that stand in no value of a command and name nothing of it."""
     words, _, _ = read(text, set().union(*places(answer["args"], text).values()))
     return words - vocabulary(schema.by_key[answer["command"], answer["subcommand"]]) - COMMON
+
+
+def unheeded(answer, text, schema):
+    """Names of the destructive flags that the words name and a command lacks: they count against no reading, but it is not sure."""
+    words, _, _ = read(text, set().union(*places(answer["args"], text).values()))
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    stem = {option.name: stem for option, stem, _ in names(sub)[2]}
+    return [f.name for f in sub.flags if f.destructive and f.name not in answer["flags"] and stem[f.name] & words]
 
 
 def weigh_argument(found, value, arg, stem, values, words, text, where):
@@ -124,23 +146,54 @@ def weigh_argument(found, value, arg, stem, values, words, text, where):
     found["overlooked"] += others
 
 
-def ambiguous(answer, sub, where, text, schema):
-    """Whether the words give a command a number, but no noun that says what has it, and another command
-    has a subcommand of the name that the words say (of any of its names, where they say none)."""
-    numbers = [n for n in where if re.fullmatch(r"\d+", str(answer["args"][n]))]
-    if not sub.name or not any(sub.arg[n].positional or sub.arg[n].required for n in numbers):
+def takes_number(arg):
+    """Whether it is a whole number that an argument tells things apart by: an issue's, a run's."""
+    by_name = re.search(r"(^|_)(id|no|num|number)$", arg.name)
+    return (arg.positional or arg.required) and (
+        arg.type == "integer" or (arg.type == "string" and bool(by_name or any(str(e).isdigit() for e in arg.examples)))
+    )
+
+
+def needs_only(arg, sub):
+    """Whether a subcommand can be run with this argument and what the context gives."""
+    return not any(a.required and not a.from_context and a != arg for a in sub.args)
+
+
+def identified(answer, text, schema):
+    """Whether a command has a number from the words that tells things apart."""
+    sub = schema.by_key[answer["command"], answer["subcommand"]]
+    where = places(answer["args"], text)
+    return any(str(answer["args"][n]).isdigit() and takes_number(sub.arg[n]) for n in where)
+
+
+def ambiguous(answer, sub, where, words, text, schema):
+    """Whether the words give a command nothing but a number to tell what is meant, and no noun that says what has it, while another command
+    has a subcommand that the same words say and for which such a number will do. Where they say none, one of the same name.
+
+    where: see places(); words: stems of the plain words beside the values."""
+    told = [n for n in where if sub.arg[n].positional or sub.arg[n].required]
+    command, subcommand, options = names(sub)
+    if not sub.name or command & words or len(told) != 1:
         return False
-    command, subcommand, _ = names(sub)
-    said = set(stems(text))
-    verbs = subcommand & said or subcommand
-    if command & said or not any(
-        other.command != sub.command and verbs & names(other)[1] and any(a.positional for a in other.args)
+    arg = sub.arg[told[0]]
+    if not str(answer["args"][arg.name]).isdigit() or not takes_number(arg):
+        return False
+    verbs, named = subcommand & words, words & next(stem for option, stem, _ in options if option == arg)
+    if not any(
+        other.command != sub.command
+        and other.name
+        and (verbs <= names(other)[1] if verbs else other.name == sub.name)
+        and any(
+            option in other.args and takes_number(option) and named <= stem and needs_only(option, other)
+            for option, stem, _ in names(other)[2]
+        )
         for other in schema.by_key.values()
     ):
         return False
-    nouns = " ".join((sub.command, *sub.command_aliases)).lower().split()
-    words = re.findall(r"[^\W\d_]{3,}", text.lower())
-    return not any(difflib.get_close_matches(word, nouns, 1, SLIP) for word in words)
+    nouns = [n for n in " ".join((sub.command, *sub.command_aliases)).lower().split() if len(n) >= SLIPS]
+    inside = set().union(*where.values())
+    typed = "".join(" " if i in inside else c for i, c in enumerate(text.lower()))
+    return not any(difflib.get_close_matches(w, nouns, 1, SLIP) for w in set(re.findall(r"[^\W\d_]{3,}", typed)))
 
 
 def hollow(value, known, text):
@@ -148,13 +201,11 @@ def hollow(value, known, text):
     behind a pointing word ("logs of this pod"). Quotes fill it."""
     if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or any(quote + value in text for quote in "\"'`“‘"):
         return False
-    own = [(w in POINTERS, stems(w)[0]) for w in value.lower().split()]
+    own = [(w in POINTERS, next(iter(stems(w)), "")) for w in value.lower().split()]
     if any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own):
         return True
-    before = [
-        text[: m.start()].lower().split() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)
-    ]
-    return " " not in value and bool(before) and all(words and words[-1] in POINTERS for words in before)
+    spans = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)]
+    return " " not in value and bool(spans) and all(DETERMINER.search(text[max(0, at - 9) : at]) for at in spans)
 
 
 def places(args, text):
@@ -201,7 +252,7 @@ def read(text, inside):
 def weigh(prior, answers, text, schema, weights):
     """The probability that each of these answers is what was meant; prior: the model's own, of each; weights: see WEIGHTS."""
     return posterior(
-        prior, [sum(weights.get(k, 0.0) * n for k, n in features(a, text, schema).items()) for a in answers]
+        prior, [sum(weights.get(k, 0.0) * n for k, n in found.items()) for found in compared(answers, text, schema)]
     )
 
 

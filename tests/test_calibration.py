@@ -5,6 +5,7 @@ import random
 
 import calibration
 import pytest
+import schema as cli_schema
 import scores
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,13 +76,20 @@ def test_order_and_range_stay(shift, slope, raws):
 @pytest.mark.parametrize(
     ("label", "args", "flags", "text", "want"),
     [
-        ("add", {"text": "buy milk"}, [], "add buy milk", {"named": 1, "options": 1}),
-        ("add", {"text": "buy milk"}, ["pinned"], "add buy milk pinned", {"named": 1, "options": 2}),
+        ("add", {"text": "buy milk"}, [], "add buy milk", {"options": 1}),
+        ("add", {"text": "buy milk"}, ["pinned"], "add buy milk pinned", {"options": 2}),
         ("add", {"text": "buy milk"}, [], "buy milk", {"options": 1}),
-        ("add", {"text": "buy milk"}, [], "add buy milk pinned", {"named": 1, "options": 1, "left": 1}),
-        ("add", {"text": "buy milk"}, [], "add buy milk at 10:30", {"named": 1, "options": 1, "left": 1}),
-        ("add", {"text": "buy milk"}, [], "good morning, add buy milk", {"named": 1, "options": 1, "unexplained": 2}),
+        ("add", {"text": "buy milk"}, [], "add buy milk pinned", {"options": 1, "left": 1}),
+        ("add", {"text": "buy milk"}, [], "add buy milk at 10:30", {"options": 1, "left": 1}),
+        ("add", {"text": "buy milk"}, [], "good morning, add buy milk", {"options": 1, "unexplained": 2}),
         ("delete", {"number": 7}, [], "delete 7", {"options": 1}),
+        (
+            "add",
+            {"text": "x"},
+            [],
+            "add x " + "and pigs can fly over the moon tonight again",
+            {"options": 1, "unexplained": 6},
+        ),
     ],
 )
 def test_evidence_of_a_command(label, args, flags, text, want):
@@ -91,28 +99,66 @@ def test_evidence_of_a_command(label, args, flags, text, want):
     assert {k: v for k, v in found.items() if v} == want
 
 
+@pytest.mark.parametrize(
+    ("flags", "text", "want"),
+    [
+        (["squash", "delete-branch"], "squash pr 12 and delete the branch", {"options": 2}),
+        (["squash"], "squash pr 12 and delete the branch", {"options": 2, "left": 1}),
+        (["squash"], "squash pr 12", {"options": 2}),
+        (["squash"], "squash pr 12, do not delete anything", {"options": 2}),
+    ],
+)
+def test_a_deletion_makes_no_answer_surer_and_one_that_is_not_heeded_makes_it_less_sure(flags, text, want):
+    gh = cli_schema.load("gh")
+    found = calibration.evidence(command(gh.by_label["pr merge"], {"number": 12}, flags), text, gh)
+    assert {k: found[k] for k in ("options", "left") if found[k]} == want
+
+
 def test_a_question_has_no_evidence():
     assert calibration.evidence(clarification(NOTES, "unclear", []), "add buy milk at 10:30", NOTES) == {}
 
 
-def test_what_is_named_and_long_is_surer_and_what_is_left_over_is_not():
+def weigh(raw, known=None, **found):
+    return calibration.weighed(raw, raw if known is None else known, found, calibration.EVIDENCE)
+
+
+def test_what_says_more_is_surer_and_what_is_left_over_is_not():
     signs = {k: math.copysign(1, w) for k, w in calibration.EVIDENCE.items()}
-    assert signs == {"named": 1, "options": 1, "left": -1, "unexplained": -1}
+    assert signs == {"options": 1, "left": -1, "unexplained": -1}
     for k, sign in signs.items():
-        less, more = (calibration.weighed(0.6, {k: n}, calibration.EVIDENCE) for n in (1, 2))
-        assert (more - less) * sign > 0
+        assert (weigh(0.6, **{k: 2}) - weigh(0.6, **{k: 1})) * sign > 0
+
+
+def sure(raw, known=None, kind="command", **found):
+    return calibration.apply(calibration.PEOPLE, kind, weigh(raw, known, **found))
+
+
+BEST = {"options": calibration.MOST_OPTIONS}
 
 
 def test_what_the_model_hardly_believes_never_becomes_sure():
-    best = {"named": 2, "options": calibration.MOST_OPTIONS, "left": 0, "unexplained": 0}
-    curves = calibration.PEOPLE
-    assert calibration.apply(curves, "command", calibration.weighed(0.3, best, calibration.EVIDENCE)) < 0.9
-    assert calibration.apply(curves, "command", calibration.weighed(0.01, best, calibration.EVIDENCE)) < 0.5
+    assert sure(0.3, **BEST) < 0.9
+    assert sure(0.01, **BEST) < 0.5
+
+
+def test_of_two_readings_that_are_as_probable_none_is_sure():
+    """However much the words say for both: evidence speaks against readings that nobody followed."""
+    assert weigh(0.5, 1.0, **BEST) == pytest.approx(0.5)
+    for raw, known in ((0.5, 0.95), (0.49, 0.98), (0.6, 0.95)):
+        assert weigh(raw, known, **BEST) <= raw / known + 1e-9
+        assert sure(raw, known, **BEST) < 0.9
+    assert sure(0.6, **BEST) > sure(0.6, 0.95, **BEST)
+
+
+def test_a_lonely_answer_is_as_sure_as_the_odds_and_the_evidence_say():
+    odds = calibration.logit(weigh(0.6, options=1)) - calibration.logit(0.6)
+    assert odds == pytest.approx(calibration.EVIDENCE["options"])
 
 
 def test_without_evidence_or_weights_nothing_is_weighed():
-    assert calibration.weighed(0.37, {}, calibration.EVIDENCE) == 0.37
-    assert calibration.weighed(0.37, {"named": 2, "left": 1}, {}) == pytest.approx(0.37)
+    assert weigh(0.37) == weigh(0.37, 0.9) == pytest.approx(0.37)
+    assert calibration.weighed(0.37, 0.9, {"left": 1}, {}) == pytest.approx(0.37)
+    assert calibration.weighed(0.0, 0.0, {"options": 2}, calibration.EVIDENCE) == 0
 
 
 def test_calibration_error_by_hand():

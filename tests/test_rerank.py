@@ -6,6 +6,7 @@ import time
 import pytest
 import rerank
 import schema as cli_schema
+from cli import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerank import WEIGHTS, features, names, places, read, stems, weigh
@@ -146,6 +147,9 @@ def test_what_is_seen_in_the_words(answer, text, want):
         ("pod", "logs of this 'pod'", False),
         ("big pod", "logs of this big pod", False),
         ("pod", "logs of a pod", False),
+        ("crash", "file a bug, call it crash", False),
+        ("home", "jot it down and put it home", False),
+        ("ing", "logs of ing", False),  # nothing is left of it without its ending
         ("her", "by her", False),  # no "here"
     ],
 )
@@ -173,6 +177,14 @@ def test_a_hollow_value_gives_way():
         ("pr close", {"number": 12}, "close pr 12", False),
         ("pr close", {"number": 12}, "close the pull requests 12", False),
         ("issue close", {"number": 12}, "close isue 12", False),  # a slip of typing
+        ("repo view", {"repository": "12"}, "show the report 12", False),  # nothing that is told apart by numbers
+        ("issue view", {"number": 12}, "show the report 12", True),
+        (
+            "pr close",
+            {"number": 12},
+            'close 12 with the comment "not an issue"',
+            True,
+        ),  # a noun in a value names nothing
         ("pr close", {"number": 12}, "close this", False),  # from the context
         ("pr merge", {"number": 12}, "merge 12", False),  # nothing else can be merged
         ("run view", {"run_id": "12"}, "view 12", True),
@@ -186,6 +198,65 @@ def test_a_number_that_several_things_may_have(label, args, text, alone):
 
 def test_a_command_without_subcommands_has_its_number_for_itself():
     assert "ambiguous" not in found(command("read", {"number": 12}), "12")
+
+
+TASKS = build(
+    {
+        "cli_name": "todo",
+        "description": "Tasks",
+        "commands": [
+            {
+                "name": "task",
+                "description": "Tasks",
+                "subcommands": [
+                    {"name": "close", "description": "End it", "args": [{"name": "id", "type": "integer", "required": True}]},
+                    {"name": "start", "description": "Run it", "args": [{"name": "title", "type": "string", "required": True}]},
+                ],
+            },
+            {
+                "name": "project",
+                "description": "Projects",
+                "subcommands": [
+                    {"name": "close", "description": "End it", "args": [{"name": "name", "type": "string", "required": True}]},
+                    {
+                        "name": "start",
+                        "description": "Run it",
+                        "args": [
+                            {"name": "name", "type": "string", "required": True},
+                            {"name": "port", "type": "integer", "required": True},
+                        ],
+                    },
+                ],
+            },
+            {
+                "name": "server",
+                "description": "Servers",
+                "subcommands": [
+                    {"name": "start", "description": "Run it", "args": [{"name": "port", "type": "integer", "required": True}]}
+                ],
+            },
+        ],
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "text"),
+    [
+        ("task close", {"id": 12}, "close 12"),  # projects have names
+        ("server start", {"port": 8080}, "start on port 8080"),  # the words say which number it is
+        ("project start", {"name": "web", "port": 80}, "start web 80"),  # it has a name too
+    ],
+)
+def test_numbers_that_nothing_else_could_have(label, args, text):
+    assert "ambiguous" not in found(command(label, args), text, TASKS)
+
+
+def test_a_reading_that_ignores_the_number_is_no_better():
+    close, other = command("pr close", {"number": 12}), command("pr close", {"number": 7})
+    for text in ("close 12", "close pr 12"):
+        assert chosen(text, (0.5, close), (0.2, other), (0.2, command("pr close"))) != 1
+    assert chosen("close 12", (0.5, close), (0.15, other), (0.15, QUESTION)) == 2
 
 
 def test_where_several_things_have_numbers_a_bare_number_is_asked_about():
@@ -202,6 +273,17 @@ def test_a_destructive_flag_explains_words_that_no_other_option_may_claim():
     assert seen == [1, 0, 0]
     more = text + " whenever everything becomes green"
     assert found(command("pr merge", {"number": 12}, flags[2]), more, GH)["unsaid"] == 1
+
+
+def test_a_destructive_flag_that_is_named_explains_its_own_words_alone():
+    text = "merge 12 as a single lump and delete the branch"
+    both, one = (command("pr merge", {"number": 12}, f) for f in (["squash", "delete-branch"], ["squash"]))
+    assert found(both, text, GH)["unsaid"] == found(one, text, GH)["unsaid"] == 1
+    assert chosen(text, (0.3, one), (0.4, both)) == 1
+
+
+def test_what_is_all_ending_is_no_stem():
+    assert stems("let's see what Ed's doing") == ["let", "se", "what", "do"]
 
 
 def test_what_the_context_gave_is_never_hollow():
