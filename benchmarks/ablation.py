@@ -6,8 +6,8 @@ Each variant is settings in one word, `without=` among them for a part that the 
     options   all but one of the phrases that `[*]` adds to a request ("..., squash it, and drop the branch")
     dressing  politeness, typing errors, casing, full stops and dashes around what is said
 
-The first is what the others are compared with. Each has a folder of its own in training/models/ablation/, where its stages run as ever: what
-is up to date is kept, a killed run continues. Without parity check and own calibration, which change no answer.
+The first is what the others are compared with. Each has a folder of its own in training/models/ablation/, for the code as it is, where its stages
+run as ever: what is up to date is kept, a killed run continues. Without parity check and own calibration, which change no answer.
 
 Run     .venv/bin/python benchmarks/ablation.py name=gh num=1500 num=1500,without=options num=500 rows=FILE.jsonl [rows=FILE.jsonl ...]
 """
@@ -72,7 +72,9 @@ def train(settings, part):
 
 def model_of(name, variant):
     """The GGUF of a variant, trained now where it is not up to date."""
-    root = utils.ROOT / "training" / "models" / "ablation" / re.sub(r"[^\w.=-]+", "-", variant)
+    code = [Path(__file__), *sorted(Path(utils.__file__).parent.rglob("*.py"))]
+    mark = utils.digest_text("".join(map(utils.digest, code)))[:8]
+    root = utils.ROOT / "training" / "models" / "ablation" / mark / re.sub(r"[^\w.=-]+", "-", variant)
     for folder in ("schemas", "training/configs"):
         shutil.copytree(utils.ROOT / folder, root / folder, dirs_exist_ok=True)
     base_model.local_folder(base_model.BUNDLED)

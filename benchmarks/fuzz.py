@@ -115,10 +115,12 @@ def main(argv):
         output = interpreter.complete(text, context)
         wrong = fault(output, interpreter.schema)
         acts = not wrong and interpreter.action(json.loads(output))[0] == "run"
-        done.save([{"request": request, "acts": acts, "fault": wrong}])
+        found = f"{wrong}: {text!r} {context!r} -> {output!r}" if wrong else ""
+        done.save([{"request": request, "acts": acts, "fault": found}])
         if wrong:
-            print(f"fuzz: {wrong}: {text!r} {context!r} -> {output}", flush=True)
-    faults = [r for r in done.records if r["fault"]]
+            print(f"fuzz: {found}", flush=True)
+    faults = [r["fault"] for r in done.records if r["fault"]]
+    print("".join(f"fuzz: {found}\n" for found in faults), end="")
     noise = [r for r in done.records if not r["request"]]
     print(
         f"fuzz: {len(faults)} of {number} answers are invalid; {sum(r['acts'] for r in noise)} of {len(noise)} random texts came back as a command to run"

@@ -2,8 +2,8 @@
 commands and for questions.
 
 A command that leaves nothing of the request over is right more often than another of the same probability: that is weighed in first, with
-weights that are the same for every CLI. It speaks against readings that nobody followed, and not against those that are weighed beside it,
-so of two that are equally probable none becomes sure. A curve is {"shift", "slope"}: calibrated = sigmoid(shift + slope * logit(weighed)),
+weights that are the same for every CLI. It speaks against readings that nobody followed, and not against those that are weighed beside it:
+of two that are followed and equally probable none becomes sure. A curve is {"shift", "slope"}: calibrated = sigmoid(shift + slope * logit(weighed)),
 Platt (1999).
 
 A stranger's CLI has no labelled requests, and a teacher's rows are no measure of what people type: some are easier, some harder. So
@@ -18,13 +18,13 @@ KINDS = ("command", "clarification")
 FEWEST = 20  # answers of a kind, under which its curve stays where it starts
 # Both fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it. EVIDENCE in nats, of commands.
 EVIDENCE = {
-    "options": 0.58,  # for each argument and flag, but for destructive ones; three at most: equally probable, the longer answer is surer
-    "left": -0.99,  # for each value that it does not take up and each option that is named and that it lacks
-    "unexplained": -0.19,  # for each other word that nothing in it explains; six at most
+    "options": 0.22,  # for each argument and flag that the words name or give, three at most: equally probable, the longer answer is surer
+    "left": -0.92,  # for each value or option of the words that it lacks, each thing that it has against them, each value that is hardly one
+    "unexplained": -0.07,  # for each other word that nothing in it explains; six at most
 }
 MOST_OPTIONS, MOST_UNEXPLAINED = 3, 6
 PEOPLE = {
-    "command": {"shift": 0.44, "slope": 1.08},
+    "command": {"shift": 0.78, "slope": 0.99},
     "clarification": {"shift": 1.11, "slope": 0.36},
 }
 NEAR = {"shift": 0.15, "slope": 0.15}  # standard deviations: how far rows of a teacher move them
@@ -44,11 +44,10 @@ def evidence(answer, text, schema):
     if answer["type"] != "command":
         return {}
     found = rerank.features(answer, text, schema)
-    sub = schema.by_key[answer["command"], answer["subcommand"]]
-    flags = [f for f in answer["flags"] if not sub.flag[f].destructive]
     return {
-        "options": min(MOST_OPTIONS, len(answer["args"]) + len(flags)),
-        "left": found["unused"] + found["overlooked"] + len(rerank.unheeded(answer, text, schema)),
+        "options": min(MOST_OPTIONS, found["named"] + found["taken"]),
+        "left": sum(found[k] for k in ("unused", "overlooked", "hollow", "ambiguous"))
+        + rerank.unheeded(answer, text, schema),
         "unexplained": min(MOST_UNEXPLAINED, len(rerank.unexplained(answer, text, schema))),
     }
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import base_model
 import calibration
 import finetune
-import mending
 import parity
 import prompt
 import rerank
@@ -31,6 +30,16 @@ from grammar import gbnf, json_schema
 from rows import read as read_rows
 from settings import parse_settings
 from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json
+
+JUDGING = (
+    "calibration",
+    "decoder",
+    "interpreter",
+    "mending",
+    "parity",
+    "rerank",
+    "rows",
+)  # code that a confidence is fitted to
 
 
 def chosen(name):
@@ -46,9 +55,7 @@ def plan(settings):
     """(model folder, fingerprint) of a run with these settings."""
     source = chosen(settings["name"])
     schema = utils.SCHEMAS / f"{settings['name']}.yaml"
-    judging = {
-        m.__name__: utils.digest(Path(m.__file__)) for m in (calibration, mending, rerank)
-    }  # what confidences are fitted to
+    judging = {part: utils.digest(Path(__file__).with_name(f"{part}.py")) for part in JUDGING}
     return source, utils.fingerprint("quantize", {"quant": settings["quant"], **judging}, source, schema)
 
 

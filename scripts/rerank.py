@@ -6,7 +6,6 @@ rescoring with a log-linear likelihood. A destructive flag, and the name of a de
 must be convinced of those by itself.
 """
 
-import difflib
 import functools
 import math
 import re
@@ -20,9 +19,9 @@ WEIGHTS = {
     "subcommand": 1.46,  # or its subcommand, unless that is destructive
     "named": 1.62,  # for each option (argument, or flag that is not destructive) of the answer that the words name
     "taken": 0.45,  # for each argument whose value stands in the words
-    "unsaid": 0.93,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
+    "unsaid": 0.92,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
     "overlooked": -0.53,  # for each option that the words name and the answer lacks, or has with another value
-    "ambiguous": -2.67,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers
+    "ambiguous": -2.67,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers; see compared()
     "hollow": -1.99,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
     "unused": -0.87,  # for each word that looks like a value and is in none; three at most
 }
@@ -32,9 +31,7 @@ DETERMINER = re.compile(r"(?<!\w)(this|that|these|those|current) $", re.IGNORECA
 NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
 REACH = 3  # words behind such a word that name nothing
 MOST_UNUSED = 3
-TOLD = 2  # words that a destructive flag of the answer explains that do not say its name: "nuke the branch"
-SLIP = 0.85  # likeness (difflib) of a word and the noun of a command from which it is that noun, mistyped
-SLIPS = 5  # letters of the shortest noun that is looked for so
+TOLD = 2  # words that a destructive flag of the answer explains where they do not say it: "nuke the branch"
 
 
 def stems(text):
@@ -97,8 +94,7 @@ def features(answer, text, schema):
             found["overlooked"] += named and not given
     said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
     found["hollow"] = sum(hollow(value, known, text) for value in said_values)
-    lost = (set(stems(name)) for name in answer["flags"] if sub.flag[name].destructive)
-    told = TOLD * sum(not name <= words for name in lost)
+    told = TOLD * sum(not tells(sub.flag[f], words) for f in answer["flags"] if sub.flag[f].destructive)
     found["unsaid"] = min(found["unsaid"], max(0, len(words - known - COMMON) - told))
     found["ambiguous"] = int(ambiguous(answer, sub, where, words, text, schema))
     found["command"] = int(bool(command & words))
@@ -108,13 +104,13 @@ def features(answer, text, schema):
 
 
 def compared(answers, text, schema):
-    """features() of all readings of a request. Where one has a number that could be another's, those that do without it are no better."""
+    """features() of all readings of a request. Where one has a number that could be another's, a command that the words do not name and that
+    does without that number, or takes it for a limit, is no better."""
     found = [features(answer, text, schema) for answer in answers]
     if any(f["ambiguous"] for f in found):
         for answer, f in zip(answers, found, strict=True):
-            f["ambiguous"] = int(
-                f["ambiguous"] or (answer["type"] == "command" and not identified(answer, text, schema))
-            )
+            free = answer["type"] != "command" or f["command"] or identified(answer, text, schema)
+            f["ambiguous"] = int(f["ambiguous"] or not free)
     return found
 
 
@@ -124,12 +120,21 @@ def unexplained(answer, text, schema):
     return words - vocabulary(schema.by_key[answer["command"], answer["subcommand"]]) - COMMON
 
 
+def tells(flag, words):
+    """Whether these stems hold all of a flag's name, or of one of the phrases for it."""
+    phrases = (frozenset(stems(phrase)) - COMMON for phrase in (flag.name, *flag.natural_language))
+    return any(phrase and phrase <= words for phrase in phrases)
+
+
 def unheeded(answer, text, schema):
-    """Names of the destructive flags that the words name and a command lacks: they count against no reading, but it is not sure."""
-    words, _, _ = read(text, set().union(*places(answer["args"], text).values()))
+    """How much of a request a command goes against: destructive flags that the words tell of and it lacks (they count against no reading, but
+    it is not sure), options that it has and its own name where they stand behind a "not"."""
+    words, _, refused = read(text, set().union(*places(answer["args"], text).values()))
     sub = schema.by_key[answer["command"], answer["subcommand"]]
-    stem = {option.name: stem for option, stem, _ in names(sub)[2]}
-    return [f.name for f in sub.flags if f.destructive and f.name not in answer["flags"] and stem[f.name] & words]
+    _, subcommand, options = names(sub)
+    lost = sum(f.destructive and f.name not in answer["flags"] and tells(f, words) for f in sub.flags)
+    given = {*answer["args"], *answer["flags"]}
+    return lost + bool(subcommand & refused) + sum(o.name in given and bool(stem & refused) for o, stem, _ in options)
 
 
 def weigh_argument(found, value, arg, stem, values, words, text, where):
@@ -168,7 +173,7 @@ def identified(answer, text, schema):
 
 def ambiguous(answer, sub, where, words, text, schema):
     """Whether the words give a command nothing but a number to tell what is meant, and no noun that says what has it, while another command
-    has a subcommand that the same words say and for which such a number will do. Where they say none, one of the same name.
+    has a subcommand that the same words say, options included, and for which such a number will do. Where they say none, one of the same name.
 
     where: see places(); words: stems of the plain words beside the values."""
     told = [n for n in where if sub.arg[n].positional or sub.arg[n].required]
@@ -178,22 +183,28 @@ def ambiguous(answer, sub, where, words, text, schema):
     arg = sub.arg[told[0]]
     if not str(answer["args"][arg.name]).isdigit() or not takes_number(arg):
         return False
-    verbs, named = subcommand & words, words & next(stem for option, stem, _ in options if option == arg)
+    verbs = subcommand & words
+    named = words & frozenset().union(*(stem.union(*values.values()) for _, stem, values in options))
     if not any(
         other.command != sub.command
         and other.name
         and (verbs <= names(other)[1] if verbs else other.name == sub.name)
-        and any(
-            option in other.args and takes_number(option) and named <= stem and needs_only(option, other)
-            for option, stem, _ in names(other)[2]
-        )
+        and named <= vocabulary(other)
+        and any(takes_number(a) and needs_only(a, other) for a in other.args)
         for other in schema.by_key.values()
     ):
         return False
-    nouns = [n for n in " ".join((sub.command, *sub.command_aliases)).lower().split() if len(n) >= SLIPS]
-    inside = set().union(*where.values())
-    typed = "".join(" " if i in inside else c for i, c in enumerate(text.lower()))
-    return not any(difflib.get_close_matches(w, nouns, 1, SLIP) for w in set(re.findall(r"[^\W\d_]{3,}", typed)))
+    return not any(slip(word, noun) for word in words for noun in command)
+
+
+def slip(typed, word):
+    """Whether one word (of four letters or more) is the other with two neighbours swapped, or a letter too many or too few."""
+    if len(word) < 4 or typed == word:
+        return False
+    at = next((i for i, (a, b) in enumerate(zip(typed, word, strict=False)) if a != b), min(len(typed), len(word)))
+    if len(typed) == len(word):
+        return typed[at : at + 2] == word[at : at + 2][::-1] and typed[at + 2 :] == word[at + 2 :]
+    return typed[at:] == word[at + 1 :] or typed[at + 1 :] == word[at:]
 
 
 def hollow(value, known, text):
@@ -204,8 +215,16 @@ def hollow(value, known, text):
     own = [(w in POINTERS, next(iter(stems(w)), "")) for w in value.lower().split()]
     if any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own):
         return True
-    spans = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)]
-    return " " not in value and bool(spans) and all(DETERMINER.search(text[max(0, at - 9) : at]) for at in spans)
+    spans = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)]
+    return " " not in value and bool(spans) and all(is_noun(text, *span) for span in spans)
+
+
+def is_noun(text, start, end):
+    """Whether a word stands behind a pointing one and ends what that begins: "logs of this pod", not "of this nginx pod"."""
+    after = re.match(r" ([^\W\d_]+)", text[end : end + 30])
+    return bool(DETERMINER.search(text[max(0, start - 9) : start])) and (
+        not after or COMMON.issuperset(stems(after[1]))
+    )
 
 
 def places(args, text):

@@ -103,6 +103,8 @@ def test_evidence_of_a_command(label, args, flags, text, want):
     ("flags", "text", "want"),
     [
         (["squash", "delete-branch"], "squash pr 12 and delete the branch", {"options": 2}),
+        (["squash", "auto"], "squash pr 12", {"options": 2}),
+        ([], "don't merge pr 12", {"options": 1, "left": 1}),
         (["squash"], "squash pr 12 and delete the branch", {"options": 2, "left": 1}),
         (["squash"], "squash pr 12", {"options": 2}),
         (["squash"], "squash pr 12, do not delete anything", {"options": 2}),

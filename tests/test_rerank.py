@@ -3,6 +3,7 @@
 import math
 import time
 
+import calibration
 import pytest
 import rerank
 import schema as cli_schema
@@ -142,11 +143,13 @@ def test_what_is_seen_in_the_words(answer, text, want):
         ("me too", "comment: me too", False),
         ("branch-3", "prs against branch-3", False),
         ("pod", "logs of this pod", True),
-        ("pod", "logs of that pod, then of this pod again", True),
+        ("pod", "logs of that pod, then of this pod please", True),
         ("pod", "logs of this pod, the name is pod", False),
         ("pod", "logs of this 'pod'", False),
         ("big pod", "logs of this big pod", False),
         ("pod", "logs of a pod", False),
+        ("nginx", "restart that nginx deployment", False),
+        ("pod", "logs of this pod for me", True),
         ("crash", "file a bug, call it crash", False),
         ("home", "jot it down and put it home", False),
         ("ing", "logs of ing", False),  # nothing is left of it without its ending
@@ -179,12 +182,11 @@ def test_a_hollow_value_gives_way():
         ("issue close", {"number": 12}, "close isue 12", False),  # a slip of typing
         ("repo view", {"repository": "12"}, "show the report 12", False),  # nothing that is told apart by numbers
         ("issue view", {"number": 12}, "show the report 12", True),
-        (
-            "pr close",
-            {"number": 12},
-            'close 12 with the comment "not an issue"',
-            True,
-        ),  # a noun in a value names nothing
+        ("issue close", {"number": 12}, 'close 12 with the comment "not an issue"', True),  # nor does one in quotes
+        ("issue close", {"number": 12}, "close 12, not the issue", True),  # nor one behind a "not"
+        ("run view", {"run_id": "12"}, "show 12 and its reactions", True),  # no slip for "actions"
+        ("run view", {"run_id": "12"}, "show the log of 12", False),  # nothing else has a log
+        ("issue view", {"number": 12}, "show 12 with the comments", True),  # pull requests have comments too
         ("pr close", {"number": 12}, "close this", False),  # from the context
         ("pr merge", {"number": 12}, "merge 12", False),  # nothing else can be merged
         ("run view", {"run_id": "12"}, "view 12", True),
@@ -257,6 +259,9 @@ def test_a_reading_that_ignores_the_number_is_no_better():
     for text in ("close 12", "close pr 12"):
         assert chosen(text, (0.5, close), (0.2, other), (0.2, command("pr close"))) != 1
     assert chosen("close 12", (0.5, close), (0.15, other), (0.15, QUESTION)) == 2
+    limit, view = command("pr list", {"limit": 12}), command("pr view", {"number": 12})
+    assert chosen("show 12", (0.5, view), (0.15, limit), (0.2, QUESTION)) == 2
+    assert chosen("newest 12 gists", (0.6, command("gist list", {"limit": 12})), (0.1, view), (0.15, QUESTION)) == 0
 
 
 def test_where_several_things_have_numbers_a_bare_number_is_asked_about():
@@ -276,10 +281,44 @@ def test_a_destructive_flag_explains_words_that_no_other_option_may_claim():
 
 
 def test_a_destructive_flag_that_is_named_explains_its_own_words_alone():
-    text = "merge 12 as a single lump and delete the branch"
-    both, one = (command("pr merge", {"number": 12}, f) for f in (["squash", "delete-branch"], ["squash"]))
-    assert found(both, text, GH)["unsaid"] == found(one, text, GH)["unsaid"] == 1
-    assert chosen(text, (0.3, one), (0.4, both)) == 1
+    for drop in ("delete the branch", "get rid of the branch"):  # its name, and a phrase of its natural_language
+        text = f"merge 12 as a single lump and {drop}"
+        both, one = (command("pr merge", {"number": 12}, f) for f in (["squash", "delete-branch"], ["squash"]))
+        assert found(both, text, GH)["unsaid"] == found(one, text, GH)["unsaid"] == 1
+        assert chosen(text, (0.3, one), (0.4, both)) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "slip"),
+    [
+        ("isue", True),
+        ("issuue", True),
+        ("sisue", True),
+        ("issue", False),
+        ("tissues", False),
+        ("list", False),
+        ("", False),
+    ],
+)
+def test_a_slip_is_two_letters_swapped_or_one_too_many_or_too_few(typed, slip):
+    assert rerank.slip(typed, "issue") is slip
+    assert not rerank.slip("pr", "p")
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "flags", "text", "against"),
+    [
+        ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 1),
+        ("issue reopen", {"number": 12}, [], "reopen issue 12", 0),
+        ("pr create", {"title": "Typos"}, ["draft"], "create a pr titled Typos, not a draft", 1),
+        ("pr create", {"title": "Typos"}, [], "create a pr titled Typos, not a draft", 0),
+        ("pr merge", {"number": 12}, [], "merge pr 12 and delete the branch", 1),
+        ("pr merge", {"number": 12}, [], "merge pr 12 into the release branch", 0),
+        ("pr merge", {"number": 12}, ["delete-branch"], "merge pr 12 and delete the branch", 0),
+    ],
+)
+def test_what_a_command_has_against_the_words(label, args, flags, text, against):
+    assert rerank.unheeded(command(label, args, flags), text, GH) == against
 
 
 def test_what_is_all_ending_is_no_stem():
@@ -354,9 +393,19 @@ def test_no_reading_is_surer_than_what_the_model_followed():
 
 def test_a_request_of_thousands_of_letters_is_read_at_once():
     started = time.process_time()
-    for text in ("1 " * 1000, "a" * 2000, "'" * 2000, "a-" * 1000, '"a ' * 600):
-        weighed = weigh([0.6, 0.3], [command("pr list"), QUESTION], text, GH, WEIGHTS)
+    for text in (
+        "1 " * 1000,
+        "a" * 2000,
+        "'" * 2000,
+        "a-" * 1000,
+        '"a ' * 600,
+        "close 12 " + "isue " * 400,
+        "this a " * 280,
+    ):
+        answers = [command("pr close", {"number": 12}), command("pr list", {"author": "a"}), QUESTION]
+        weighed = weigh([0.6, 0.2, 0.1], answers, text, GH, WEIGHTS)
         assert sum(weighed) <= 1
+        assert [calibration.evidence(a, text, GH).keys() for a in answers[:2]] == [calibration.EVIDENCE.keys()] * 2
     assert time.process_time() - started < 1
 
 
@@ -364,10 +413,20 @@ def test_a_request_of_thousands_of_letters_is_read_at_once():
 @given(st.text(max_size=200), st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_whatever_is_said_they_are_probabilities(text, prior):
     prior = [p / max(1, sum(prior)) for p in prior]
-    answers = [command("list", {"limit": 3}), QUESTION, command("search", {"query": text or "x"})]
-    weighed = weigh(prior, answers, text, NOTES, WEIGHTS)
-    assert all(0 <= w <= 1 + 1e-9 for w in weighed)
-    assert sum(weighed) <= 1 + 1e-9
+    notes = [command("list", {"limit": 3}), QUESTION, command("search", {"query": text or "x"})]
+    gh = [
+        command("pr close", {"number": 3}),
+        command("issue close", {"number": 3}),
+        command("pr list", {"author": text or "x"}),
+    ]
+    for answers, schema, words in ((notes, NOTES, text), (gh, GH, f"close 3 {text}")):
+        weighed = weigh(prior, answers, words, schema, WEIGHTS)
+        assert all(0 <= w <= 1 + 1e-9 for w in weighed)
+        assert sum(weighed) <= 1 + 1e-9
+        for raw, answer in zip(weighed, answers, strict=True):
+            seen = calibration.evidence(answer, words, schema)
+            assert all(0 <= n < 50 for n in seen.values())
+            assert 0 <= calibration.weighed(raw, sum(weighed), seen, calibration.EVIDENCE) <= 1 + 1e-9
 
 
 def test_the_words_of_a_subcommand_are_read_once():
