@@ -4,8 +4,8 @@ import re
 from difflib import SequenceMatcher
 from itertools import product
 
-from rerank import EDGES, hollow, places, vocabulary
 from rows import flatten, to_say
+from words import EDGES, hollow, places, vocabulary
 
 ALIKE = 0.7  # similarity from which a run of words is what a torn value was meant to be; below, the model made it up
 APART = 0.05  # by so much less alike must every other run be

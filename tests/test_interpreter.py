@@ -463,7 +463,7 @@ def test_what_the_words_name_decides_a_close_choice(used, torn_between, text, fl
 
 @pytest.mark.parametrize(("more", "gains"), [("", True), (" at 10:30", False)])
 def test_what_a_command_leaves_over_makes_it_less_sure(used, torn_between, monkeypatch, more, gains):
-    torn_between((ADDED, 10))
+    torn_between((ADDED, 14))
     plain = answer_of(used, f"add buy milk{more}")
     monkeypatch.setattr(used, "evidence", calibration.EVIDENCE)
     weighed = answer_of(used, f"add buy milk{more}")

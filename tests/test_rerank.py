@@ -10,8 +10,9 @@ import schema as cli_schema
 from cli import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rerank import WEIGHTS, features, names, places, read, stems, weigh
+from rerank import WEIGHTS, features, weigh
 from tiny import NOTES
+from words import names
 
 GH = cli_schema.load("gh")
 QUESTION = {"type": "clarification", "message": "?", "suggestions": []}
@@ -33,80 +34,6 @@ def chosen(text, *candidates, schema=GH):
 
 
 # ---------------------------------------------------------------------------------------------------- words and values
-def test_endings_of_words_do_not_count():
-    assert stems("Merged pull-requests, 12 closing!") == ["merg", "pull", "request", "clos"]
-
-
-def test_an_option_is_named_by_its_name_its_values_and_its_synonyms_but_not_by_the_command():
-    command_words, subcommand, options = names(GH.by_label["pr list"])
-    assert {"pr", "pull", "request"} <= command_words
-    assert "list" in subcommand
-    known = {o.name: (stem, values) for o, stem, values in options}
-    assert known["state"][1]["merged"] == {"merg"}
-    assert "stat" in known["state"][0]
-    assert all(not stem & {"pr", "list"} for stem, _ in known.values())
-    assert names(NOTES.by_label["list"])[0] == set()
-
-
-def test_words_that_every_request_has_name_nothing():
-    for sub in GH.by_label.values():
-        command_words, subcommand, options = names(sub)
-        for stem in (command_words, subcommand, *(s for _, s, _ in options)):
-            assert not stem & {"to", "for", "my", "all", "thi", "hav", "get"}, sub.label
-
-
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [
-        ("read note 12", "12"),
-        ("read note twelve", "twelve"),
-        ("read 12 of 12", "12"),
-        ("read 120", ""),
-        ("buy MILK", "MILK"),
-        ("İ buy milk", "milk"),
-    ],
-)
-def test_a_value_stands_once_in_digits_or_in_words(text, at):
-    taken = set().union(*places({"number": 12, "text": "milk"}, text).values())
-    assert "".join(text[i] for i in sorted(taken)) == at
-
-
-def test_the_longest_value_takes_its_place_first():
-    found = places({"folder": "work", "text": "work at home"}, "work at home, in work")
-    assert found == {"text": {*range(12)}, "folder": {*range(17, 21)}}
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ('add "buy milk" now', 1),
-        ("don't show what's closed", 0),
-        ("close #12, 13 and v1.2", 3),
-        ("src/main.py a@b.de snake_case", 3),
-        ("hmm... list them!", 0),
-        ("merge it --squash", 0),
-        ("look at github.com", 1),
-    ],
-)
-def test_what_looks_like_a_value(text, values):
-    assert len(read(text, set())[1]) == values
-
-
-@pytest.mark.parametrize(
-    ("text", "silent"),
-    [
-        ("not as a draft", {"draft"}),
-        ("keep the branch", {"branch"}),
-        ("don't delete the branch, squash", {"delet", "branch"}),
-        ("draft", set()),
-        ("no, draft", set()),
-    ],
-)
-def test_behind_a_no_words_name_nothing(text, silent):
-    words, _, refused = read(text, set())
-    assert silent == {"branch", "delet", "draft"} & refused
-    assert not words & refused
-    assert ("squash" in words) == ("squash" in text)
 
 
 # ---------------------------------------------------------------------------------------------------------- features
@@ -131,34 +58,6 @@ def test_behind_a_no_words_name_nothing(text, silent):
 )  # fmt: skip
 def test_what_is_seen_in_the_words(answer, text, want):
     assert found(answer, text) == want
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "empty"),
-    [
-        ("failed", "rerun what failed", True),
-        ("this branch", "prs against this branch", True),
-        ("this branch", 'prs against "this branch"', False),
-        ("main", "prs against main", False),
-        ("me too", "comment: me too", False),
-        ("branch-3", "prs against branch-3", False),
-        ("pod", "logs of this pod", True),
-        ("pod", "logs of that pod, then of this pod please", True),
-        ("pod", "logs of this pod, the name is pod", False),
-        ("pod", "logs of this 'pod'", False),
-        ("big pod", "logs of this big pod", False),
-        ("pod", "logs of a pod", False),
-        ("nginx", "restart that nginx deployment", False),
-        ("pod", "logs of this pod for me", True),
-        ("crash", "file a bug, call it crash", False),
-        ("home", "jot it down and put it home", False),
-        ("ing", "logs of ing", False),  # nothing is left of it without its ending
-        ("her", "by her", False),  # no "here"
-    ],
-)
-def test_a_value_that_only_names_or_points_is_hollow(value, text, empty):
-    known = {s for _, stem, _ in names(GH.by_label["run rerun"])[2] for s in stem} | {"branch"}
-    assert rerank.hollow(value, known, text) is empty
 
 
 def test_a_hollow_value_gives_way():
@@ -289,23 +188,6 @@ def test_a_destructive_flag_that_is_named_explains_its_own_words_alone():
 
 
 @pytest.mark.parametrize(
-    ("typed", "slip"),
-    [
-        ("isue", True),
-        ("issuue", True),
-        ("sisue", True),
-        ("issue", False),
-        ("tissues", False),
-        ("list", False),
-        ("", False),
-    ],
-)
-def test_a_slip_is_two_letters_swapped_or_one_too_many_or_too_few(typed, slip):
-    assert rerank.slip(typed, "issue") is slip
-    assert not rerank.slip("pr", "p")
-
-
-@pytest.mark.parametrize(
     ("label", "args", "flags", "text", "against"),
     [
         ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 1),
@@ -319,10 +201,6 @@ def test_a_slip_is_two_letters_swapped_or_one_too_many_or_too_few(typed, slip):
 )
 def test_what_a_command_has_against_the_words(label, args, flags, text, against):
     assert rerank.unheeded(command(label, args, flags), text, GH) == against
-
-
-def test_what_is_all_ending_is_no_stem():
-    assert stems("let's see what Ed's doing") == ["let", "se", "what", "do"]
 
 
 def test_what_the_context_gave_is_never_hollow():
@@ -430,7 +308,7 @@ def test_whatever_is_said_they_are_probabilities(text, prior):
 
 
 def test_the_words_of_a_subcommand_are_read_once():
-    rerank.names.cache_clear()
+    names.cache_clear()
     for _ in range(3):
         found(command("list"), "list them")
-    assert rerank.names.cache_info().misses == 1
+    assert names.cache_info().misses == 1
