@@ -70,10 +70,8 @@ def train(settings, part):
         os.replace(kept, aside)
 
 
-def model_of(name, variant):
-    """The GGUF of a variant, trained now where it is not up to date."""
-    code = [Path(__file__), *sorted(Path(utils.__file__).parent.rglob("*.py"))]
-    mark = utils.digest_text("".join(map(utils.digest, code)))[:8]
+def model_of(name, variant, mark):
+    """The GGUF of a variant, trained now where it is not up to date; mark: of the code."""
     root = utils.ROOT / "training" / "models" / "ablation" / mark / re.sub(r"[^\w.=-]+", "-", variant)
     for folder in ("schemas", "training/configs"):
         shutil.copytree(utils.ROOT / folder, root / folder, dirs_exist_ok=True)
@@ -118,9 +116,10 @@ def main(arguments):
         return train([a for a in arguments[1:] if not a.startswith("without=")], part)
     name = next(a.partition("=")[2] for a in arguments if a.startswith("name="))
     files = [Path(a.partition("=")[2]) for a in arguments if a.startswith("rows=")]
-    reference = None
+    code = [Path(__file__), *sorted(Path(utils.__file__).parent.rglob("*.py"))]
+    reference, mark = None, utils.digest_text("".join(map(utils.digest, code)))[:8]
     for variant in (a for a in arguments if not a.startswith(("name=", "rows="))):
-        found = answers(model_of(name, variant), files)
+        found = answers(model_of(name, variant, mark), files)
         every = [right for exact in found.values() for right in exact]
         low, high = scores.wilson(sum(every), len(every))
         each = ", ".join(f"{file} {sum(exact)}/{len(exact)}" for file, exact in found.items())

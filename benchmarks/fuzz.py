@@ -110,6 +110,9 @@ def main(argv):
     done = utils.Progress(utils.models_dir(name) / f"fuzz-{mark}.partial.jsonl", fingerprint, "delete it")
     interpreter = Interpreter(model)
     start = len(done.records)
+    for r in done.records:
+        if r["fault"]:
+            print(f"fuzz: {r['fault']}")
     left = itertools.islice(inputs(utils.read_jsonl(path), number, seed), start, None)
     for text, context, request in tqdm(left, total=number, initial=start, disable=None, mininterval=5):
         output = interpreter.complete(text, context)
@@ -120,7 +123,6 @@ def main(argv):
         if wrong:
             print(f"fuzz: {found}", flush=True)
     faults = [r["fault"] for r in done.records if r["fault"]]
-    print("".join(f"fuzz: {found}\n" for found in faults), end="")
     noise = [r for r in done.records if not r["request"]]
     print(
         f"fuzz: {len(faults)} of {number} answers are invalid; {sum(r['acts'] for r in noise)} of {len(noise)} random texts came back as a command to run"

@@ -36,7 +36,7 @@ class Case:
     """A request: its words, schema, and of each candidate answer the model's probability and whether it is right."""
 
     def __init__(self, row, candidates, schema):
-        self.text, self.schema = row["instruction"][:LONGEST], schema
+        self.text, self.context, self.schema = row["instruction"][:LONGEST], row.get("context"), schema
         self.prior = np.array([prior for prior, _, _ in candidates])
         self.answers = [answer for _, _, answer in candidates]
         full = [{**QUESTION, **a} if a["type"] == "clarification" else a for a in self.answers]
@@ -44,9 +44,8 @@ class Case:
 
     def look(self):
         """Count the features of the answers (candidates, weights)."""
-        self.table = np.array(
-            [list(found.values()) for found in rerank.compared(self.answers, self.text, self.schema)], dtype=float
-        )
+        self.found = rerank.compared(self.answers, self.text, self.context, self.schema)
+        self.table = np.array([list(found.values()) for found in self.found], dtype=float)
 
     def posterior(self, weights):
         return np.array(rerank.posterior(self.prior, self.table @ weights))
@@ -100,7 +99,7 @@ def judged(case, weights):
         return None
     sure = case.posterior(weights)
     best = sure.argmax()
-    found = calibration.evidence(case.answers[best], case.text, case.schema)
+    found = calibration.evidence(case.answers[best], case.found[best], case.text, case.schema)
     return case.answers[best], float(sure[best]), float(sure.sum()), bool(case.right[best]), found
 
 

@@ -18,14 +18,14 @@ KINDS = ("command", "clarification")
 FEWEST = 20  # answers of a kind, under which its curve stays where it starts
 # Both fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it. EVIDENCE in nats, of commands.
 EVIDENCE = {
-    "options": 0.22,  # for each argument and flag that the words name or give, three at most: equally probable, the longer answer is surer
-    "left": -0.92,  # for each value or option of the words that it lacks, each thing that it has against them, each value that is hardly one
-    "unexplained": -0.07,  # for each other word that nothing in it explains; six at most
+    "options": 0.29,  # for each option that the words name and for each value that they give, three at most
+    "left": -0.94,  # for each value or option of the words that it lacks, each thing that it has against them, each value that is hardly one
+    "unexplained": -0.11,  # for each other word that nothing in it explains; six at most
 }
 MOST_OPTIONS, MOST_UNEXPLAINED = 3, 6
 PEOPLE = {
-    "command": {"shift": 0.78, "slope": 0.99},
-    "clarification": {"shift": 1.11, "slope": 0.36},
+    "command": {"shift": 0.71, "slope": 1.00},
+    "clarification": {"shift": 1.21, "slope": 0.33},
 }
 NEAR = {"shift": 0.15, "slope": 0.15}  # standard deviations: how far rows of a teacher move them
 
@@ -39,13 +39,12 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def evidence(answer, text, schema):
-    """{name of a weight of EVIDENCE: how often} of a command in answer to a request; {} of a question."""
+def evidence(answer, found, text, schema):
+    """{name of a weight of EVIDENCE: how often} of a command in answer to a request, of which rerank.compared() has found that; {} of a question."""
     if answer["type"] != "command":
         return {}
-    found = rerank.features(answer, text, schema)
     return {
-        "options": min(MOST_OPTIONS, found["named"] + found["taken"]),
+        "options": min(MOST_OPTIONS, found["named"] + found["taken"] + found["pointed"]),
         "left": sum(found[k] for k in ("unused", "overlooked", "hollow", "ambiguous"))
         + rerank.unheeded(answer, text, schema),
         "unexplained": min(MOST_UNEXPLAINED, len(rerank.unexplained(answer, text, schema))),

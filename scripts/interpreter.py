@@ -116,14 +116,16 @@ class Interpreter(Decoder):
         """The answer that is most probably meant, in the light of the words (see rerank); as confidence that probability, weighed (see calibration)."""
         candidates = self.candidates(start, text, context)
         prior, answers = [c[0] for c in candidates], [c[2] for c in candidates]
-        found = rerank.weigh(prior, answers, text, self.schema, self.weights)
-        for sure, (_, reading, answer) in sorted(zip(found, candidates, strict=True), key=lambda pair: -pair[0]):
+        found = rerank.compared(answers, text, context, self.schema)
+        probabilities = rerank.weigh(prior, found, self.weights)
+        ranked = sorted(zip(probabilities, candidates, found, strict=True), key=lambda c: -c[0])
+        for sure, (_, reading, answer), seen in ranked:
             if answer["type"] == "clarification" and "message" not in answer:
                 reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
                 answer = reading and reading.answer
             if answer:
-                seen = calibration.evidence(answer, text, self.schema)
-                return {**answer, "confidence": calibration.weighed(sure, sum(found), seen, self.evidence)}
+                shown = calibration.evidence(answer, seen, text, self.schema)
+                return {**answer, "confidence": calibration.weighed(sure, sum(probabilities), shown, self.evidence)}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
 
     def grounded(self, answer, text, context):

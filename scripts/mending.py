@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from itertools import product
 
 from rows import flatten, to_say
-from words import EDGES, hollow, places, vocabulary
+from words import EDGES, hollow, places
 
 ALIKE = 0.7  # similarity from which a run of words is what a torn value was meant to be; below, the model made it up
 APART = 0.05  # by so much less alike must every other run be
@@ -38,7 +38,7 @@ def mended(answer, text, context, schema):
         given = flatten(context).get(sub.arg[name].from_context) if sub.arg[name].from_context else None
         taken = set().union(*places({k: v for k, v in args.items() if k != name}, text).values())
         found = closest(args[name], text, given if isinstance(given, str) else None, taken)
-        if found and not hollow(found[0], vocabulary(sub), text):
+        if found and not hollow(found[0], sub, schema, text):
             args[name], like = found
             likeness *= like
     return ({**answer, "args": args} if args else answer), likeness

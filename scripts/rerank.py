@@ -9,28 +9,42 @@ must be convinced of those by itself.
 import math
 import re
 
-from rows import said
-from words import COMMON, hollow, names, places, read, slip, tells, vocabulary
+from rows import flatten, said
+from words import (
+    COMMON,
+    POINTING,
+    hollow,
+    names,
+    negative,
+    nouns,
+    places,
+    read,
+    silenced,
+    slip,
+    tells,
+    vocabulary,
+)
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
-    "asks": 0.89,  # the answer is a question
-    "command": 1.07,  # the words name its command, by the name or an alias
-    "subcommand": 1.46,  # or its subcommand, unless that is destructive
-    "named": 1.62,  # for each option (argument, or flag that is not destructive) of the answer that the words name
-    "taken": 0.45,  # for each argument whose value stands in the words
-    "unsaid": 0.92,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
-    "overlooked": -0.53,  # for each option that the words name and the answer lacks, or has with another value
-    "ambiguous": -2.67,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers; see compared()
-    "hollow": -1.99,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
-    "unused": -0.87,  # for each word that looks like a value and is in none; three at most
+    "asks": 1.08,  # the answer is a question
+    "command": 1.15,  # the words name its command, by the name or an alias
+    "subcommand": 1.48,  # or its subcommand, unless that is destructive
+    "named": 1.46,  # for each option (argument, or flag that is not destructive) of the answer that the words name
+    "taken": 0.56,  # for each argument whose value stands in the words
+    "pointed": 1.54,  # it has a value of the context, and the words have a "this" that may stand for it
+    "unsaid": 0.79,  # for each option of which neither is true, nor do the words refuse it; as many as there are words left to explain
+    "overlooked": -0.64,  # for each option that the words name and the answer lacks, or has with another value
+    "ambiguous": -2.6,  # its number could as well be another command's: "close 12", where issues and pull requests have numbers; see compared()
+    "hollow": -1.95,  # for each value that is but words for what it would be a value of: "this branch", "the failed ones"
+    "unused": -0.9,  # for each word that looks like a value and is in none; three at most
 }
 MOST_UNUSED = 3
 TOLD = 2  # words that a destructive flag of the answer explains where they do not say it: "nuke the branch"
 
 
-def features(answer, text, schema):
-    """{name of a weight: how often} of an answer to a request."""
+def features(answer, text, context, schema):
+    """{name of a weight: how often} of an answer to a request with a context (dict or None)."""
     found = dict.fromkeys(WEIGHTS, 0)
     if answer["type"] != "command":
         return {**found, "asks": 1}
@@ -49,7 +63,10 @@ def features(answer, text, schema):
             found["unsaid"] += given and not named and not stem & refused
             found["overlooked"] += named and not given
     said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
-    found["hollow"] = sum(hollow(value, known, text) for value in said_values)
+    found["hollow"] = sum(hollow(value, sub, schema, text) for value in said_values)
+    found["pointed"] = int(
+        bool(POINTING.search(text)) and any(n not in where for n in from_context(answer, context, sub))
+    )
     told = TOLD * sum(not tells(sub.flag[f], words) for f in answer["flags"] if sub.flag[f].destructive)
     found["unsaid"] = min(found["unsaid"], max(0, len(words - known - COMMON) - told))
     found["ambiguous"] = int(ambiguous(answer, sub, where, words, text, schema))
@@ -59,10 +76,17 @@ def features(answer, text, schema):
     return found
 
 
-def compared(answers, text, schema):
+def from_context(answer, context, sub):
+    """Names of the arguments that have the value which the context gives for them."""
+    flat = flatten(context or {})
+    sources = ((n, value, sub.arg[n].from_context) for n, value in answer["args"].items())
+    return [n for n, value, source in sources if source and source in flat and flat[source] == value]
+
+
+def compared(answers, text, context, schema):
     """features() of all readings of a request. Where one has a number that could be another's, a command that the words do not name and that
     does without that number, or takes it for a limit, is no better."""
-    found = [features(answer, text, schema) for answer in answers]
+    found = [features(answer, text, context, schema) for answer in answers]
     if any(f["ambiguous"] for f in found):
         for answer, f in zip(answers, found, strict=True):
             free = answer["type"] != "command" or f["command"] or identified(answer, text, schema)
@@ -78,13 +102,15 @@ def unexplained(answer, text, schema):
 
 def unheeded(answer, text, schema):
     """How much of a request a command goes against: destructive flags that the words tell of and it lacks (they count against no reading, but
-    it is not sure), options that it has and its own name where they stand behind a "not"."""
-    words, _, refused = read(text, set().union(*places(answer["args"], text).values()))
+    it is not sure), and its own name, options and values where they stand behind a "not"."""
+    where, silent = places(answer["args"], text), silenced(text)
+    words, _, refused = read(text, set().union(*where.values()))
     sub = schema.by_key[answer["command"], answer["subcommand"]]
     _, subcommand, options = names(sub)
     lost = sum(f.destructive and f.name not in answer["flags"] and tells(f, words) for f in sub.flags)
     given = {*answer["args"], *answer["flags"]}
-    return lost + bool(subcommand & refused) + sum(o.name in given and bool(stem & refused) for o, stem, _ in options)
+    against = {o.name for o, stem, _ in options if o.name in given and stem & refused and not negative(o)}
+    return lost + bool(subcommand & refused) + len(against.union(n for n, place in where.items() if place <= silent))
 
 
 def weigh_argument(found, value, arg, stem, values, words, text, where):
@@ -133,25 +159,27 @@ def ambiguous(answer, sub, where, words, text, schema):
     arg = sub.arg[told[0]]
     if not str(answer["args"][arg.name]).isdigit() or not takes_number(arg):
         return False
-    verbs = subcommand & words
+    verbs, own = subcommand & words, words & next(stem for option, stem, _ in options if option == arg)
     named = words & frozenset().union(*(stem.union(*values.values()) for _, stem, values in options))
     if not any(
         other.command != sub.command
         and other.name
         and (verbs <= names(other)[1] if verbs else other.name == sub.name)
         and named <= vocabulary(other)
-        and any(takes_number(a) and needs_only(a, other) for a in other.args)
+        and any(
+            takes_number(a) and needs_only(a, other) and own <= stem
+            for a, stem, _ in names(other)[2]
+            if a in other.args
+        )
         for other in schema.by_key.values()
     ):
         return False
-    return not any(slip(word, noun) for word in words for noun in command)
+    return not any(slip(word, noun) for word in words for noun in nouns(sub))
 
 
-def weigh(prior, answers, text, schema, weights):
-    """The probability that each of these answers is what was meant; prior: the model's own, of each; weights: see WEIGHTS."""
-    return posterior(
-        prior, [sum(weights.get(k, 0.0) * n for k, n in found.items()) for found in compared(answers, text, schema)]
-    )
+def weigh(prior, found, weights):
+    """The probability that each answer is what was meant; prior: the model's own, of each; found: compared(); weights: see WEIGHTS."""
+    return posterior(prior, [sum(weights.get(k, 0.0) * n for k, n in f.items()) for f in found])
 
 
 def posterior(prior, scores):

@@ -8,7 +8,12 @@ from rows import POINTERS, spell
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
 DETERMINER = re.compile(r"(?<!\w)(this|that|these|those|current) $", re.IGNORECASE)
-NO = frozenset("no not don't dont doesn't isn't never without except keep".split())
+POINTING = re.compile(rf"(?<!\w)(?:{'|'.join(POINTERS)})(?!\w)", re.IGNORECASE)
+NO = frozenset(
+    "no not don't dont doesn't isn't aren't wasn't can't cannot won't shouldn't never without except keep".split()
+)
+LEAVES_OUT = frozenset("exclude skip omit ignore hide disable".split())  # in the name of an option
+FORGET = re.compile(r"\W+forget(?!\w)", re.IGNORECASE)  # "don't forget to close it" refuses nothing
 REACH = 3  # words behind such a word that name nothing
 
 
@@ -45,6 +50,13 @@ def names(sub):
 
 
 @functools.cache
+def nouns(sub):
+    """Stems of what names its command, of words of five letters or more without an s: a slip of typing in a shorter one is another word."""
+    said = " ".join((sub.command, *sub.command_aliases)) if sub.name else ""
+    return frozenset(stems(" ".join(w for w in re.findall(r"[^\W\d_]+", said) if len(w.rstrip("s")) > 4)))
+
+
+@functools.cache
 def vocabulary(sub):
     """All stems that name something of a subcommand."""
     command, subcommand, options = names(sub)
@@ -66,30 +78,53 @@ def places(args, text):
     return found
 
 
+def silenced(text):
+    """Positions of the letters of up to three words behind each "not", as far as the next mark; the "not" is no part of them."""
+    found, left = set(), 0
+    for m in re.finditer(r"\S+", text):
+        if is_no(m[0]) and not FORGET.match(text, m.end()):
+            left = REACH
+        elif left:
+            found.update(range(*m.span()))
+            left -= 1
+        if m[0][-1] in ".,;!?":
+            left = 0
+    return found
+
+
+def is_no(word):
+    return word.strip(EDGES).lower().replace("’", "'") in NO
+
+
 def read(text, inside):
     """(stems of the plain words, [the stems of each word that looks like a value], stems of the words behind a "not") of a text but for the
     places in `inside`.
 
     A value is quoted, has a digit or a mark like / @ _ in it, or a dot or hyphen between letters. Words behind a "not" name nothing.
     """
-    words, loose, refused, silent = set(), [], set(), 0
+    words, loose, refused, silent = set(), [], set(), silenced(text)
     quoted = [m.span() for m in QUOTED.finditer(text)]
     loose += [set() for a, b in quoted if inside.isdisjoint(range(a, b))]
     for m in re.finditer(r"\S+", text):
         bare = m[0].strip(EDGES)
-        if not bare or not inside.isdisjoint(range(*m.span())) or any(a < m.end() and m.start() < b for a, b in quoted):
+        if not bare or is_no(bare) or not inside.isdisjoint(range(*m.span())):
             continue
-        silent = REACH if bare.lower() in NO else silent - 1
+        if any(a < m.end() and m.start() < b for a, b in quoted):
+            continue
         option, own = bare.startswith("--"), set(stems(bare))
         if not option and re.search(r"[\d/_@#\\]", bare):
             loose.append(set())
             continue
         if not option and re.search(r"\w[-.]\w", bare):
             loose.append(own)
-        (words if silent < 0 else refused).update(own)
-        if m[0][-1] in ".,;!?":
-            silent = 0
+        (refused if m.start() in silent else words).update(own)
     return words, loose, refused - words
+
+
+def negative(option):
+    """Whether a "not" is part of an option's own name, or of a phrase for it: --no-headers, "without headers", --exclude-drafts."""
+    said = (word for text in (option.name, *option.natural_language) for word in re.split(r"[\s_-]+", text))
+    return any(is_no(word) or word.lower() in LEAVES_OUT for word in said)
 
 
 def tells(flag, words):
@@ -99,30 +134,31 @@ def tells(flag, words):
 
 
 def slip(typed, word):
-    """Whether one word (of four letters or more) is the other with two neighbours swapped, or a letter too many or too few."""
-    if len(word) < 4 or typed == word:
-        return False
+    """Whether one word is the other with two neighbours swapped, or a letter too many or too few."""
     at = next((i for i, (a, b) in enumerate(zip(typed, word, strict=False)) if a != b), min(len(typed), len(word)))
     if len(typed) == len(word):
-        return typed[at : at + 2] == word[at : at + 2][::-1] and typed[at + 2 :] == word[at + 2 :]
+        return typed != word and typed[at : at + 2] == word[at : at + 2][::-1] and typed[at + 2 :] == word[at + 2 :]
     return typed[at:] == word[at + 1 :] or typed[at + 1 :] == word[at:]
 
 
-def hollow(value, known, text):
-    """Whether a value is made of words that name something of its subcommand (stems `known`), or point, and of common ones, or is the noun
-    behind a pointing word ("logs of this pod"). Quotes fill it."""
+def hollow(value, sub, schema, text):
+    """Whether a value is made of words that name something of its subcommand, or point, and of common ones, or is a noun of the schema behind a
+    pointing word ("logs of this pod"). Quotes fill it."""
     if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or any(quote + value in text for quote in "\"'`“‘"):
         return False
+    known = vocabulary(sub)
     own = [(w in POINTERS, next(iter(stems(w)), "")) for w in value.lower().split()]
     if any(points or s in known for points, s in own) and all(points or s in known | COMMON for points, s in own):
         return True
+    if len(own) > 1 or not any(own[0][1] in vocabulary(other) for other in schema.by_key.values()):
+        return False
     spans = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE)]
-    return " " not in value and bool(spans) and all(is_noun(text, *span) for span in spans)
+    return bool(spans) and all(is_noun(text, *span) for span in spans)
 
 
 def is_noun(text, start, end):
     """Whether a word stands behind a pointing one and ends what that begins: "logs of this pod", not "of this nginx pod"."""
-    after = re.match(r" ([^\W\d_]+)", text[end : end + 30])
-    return bool(DETERMINER.search(text[max(0, start - 9) : start])) and (
-        not after or COMMON.issuperset(stems(after[1]))
-    )
+    after = re.match(r"\s+([^\W\d_]+)", text[end : end + 30])
+    if after and not COMMON.issuperset(stems(after[1])):
+        return False
+    return bool(DETERMINER.search(text[max(0, start - 9) : start]))

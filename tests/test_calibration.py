@@ -5,6 +5,7 @@ import random
 
 import calibration
 import pytest
+import rerank
 import schema as cli_schema
 import scores
 from hypothesis import given
@@ -73,6 +74,11 @@ def test_order_and_range_stay(shift, slope, raws):
 
 
 # ------------------------------------------------------------------------------------------------------ evidence
+def evidence(answer, text, schema, context=None):
+    (found,) = rerank.compared([answer], text, context, schema)
+    return calibration.evidence(answer, found, text, schema)
+
+
 @pytest.mark.parametrize(
     ("label", "args", "flags", "text", "want"),
     [
@@ -94,7 +100,7 @@ def test_order_and_range_stay(shift, slope, raws):
 )
 def test_evidence_of_a_command(label, args, flags, text, want):
     answer = command(NOTES.by_label[label], args, flags)
-    found = calibration.evidence(answer, text, NOTES)
+    found = evidence(answer, text, NOTES)
     assert found.keys() == calibration.EVIDENCE.keys()
     assert {k: v for k, v in found.items() if v} == want
 
@@ -104,7 +110,7 @@ def test_evidence_of_a_command(label, args, flags, text, want):
     [
         (["squash", "delete-branch"], "squash pr 12 and delete the branch", {"options": 2}),
         (["squash", "auto"], "squash pr 12", {"options": 2}),
-        ([], "don't merge pr 12", {"options": 1, "left": 1}),
+        ([], "don't merge pr 12", {"options": 1, "left": 2}),
         (["squash"], "squash pr 12 and delete the branch", {"options": 2, "left": 1}),
         (["squash"], "squash pr 12", {"options": 2}),
         (["squash"], "squash pr 12, do not delete anything", {"options": 2}),
@@ -112,12 +118,29 @@ def test_evidence_of_a_command(label, args, flags, text, want):
 )
 def test_a_deletion_makes_no_answer_surer_and_one_that_is_not_heeded_makes_it_less_sure(flags, text, want):
     gh = cli_schema.load("gh")
-    found = calibration.evidence(command(gh.by_label["pr merge"], {"number": 12}, flags), text, gh)
+    found = evidence(command(gh.by_label["pr merge"], {"number": 12}, flags), text, gh)
     assert {k: found[k] for k in ("options", "left") if found[k]} == want
 
 
+def test_what_the_context_gives_is_evidence_where_the_words_point_at_it():
+    read = command(NOTES.by_label["read"], {"number": 7}, [])
+    context = {"notes": {"current_note": 7}}
+    assert evidence(read, "read this", NOTES, context)["options"] == 1
+    assert evidence(read, "read this", NOTES)["options"] == 0
+
+
+def test_a_reading_that_ignores_an_ambiguous_number_leaves_something_over():
+    gh = cli_schema.load("gh")
+    both = [
+        command(gh.by_label[label], args, [])
+        for label, args in (("pr view", {"number": 12}), ("pr list", {"limit": 12}))
+    ]
+    found = rerank.compared(both, "show 12", None, gh)
+    assert [calibration.evidence(a, f, "show 12", gh)["left"] for a, f in zip(both, found, strict=True)] == [1, 1]
+
+
 def test_a_question_has_no_evidence():
-    assert calibration.evidence(clarification(NOTES, "unclear", []), "add buy milk at 10:30", NOTES) == {}
+    assert evidence(clarification(NOTES, "unclear", []), "add buy milk at 10:30", NOTES) == {}
 
 
 def weigh(raw, known=None, **found):

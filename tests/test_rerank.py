@@ -10,7 +10,7 @@ import schema as cli_schema
 from cli import build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rerank import WEIGHTS, features, weigh
+from rerank import WEIGHTS, compared, features
 from tiny import NOTES
 from words import names
 
@@ -23,17 +23,18 @@ def command(label, args=None, flags=()):
     return {"type": "command", "command": name, "subcommand": sub or None, "args": args or {}, "flags": list(flags)}
 
 
-def found(answer, text, schema=NOTES):
-    return {k: v for k, v in features(answer, text, schema).items() if v}
+def found(answer, text, schema=NOTES, context=None):
+    return {k: v for k, v in features(answer, text, context, schema).items() if v}
 
 
-def chosen(text, *candidates, schema=GH):
+def weigh(prior, answers, text, schema, weights=WEIGHTS, context=None):
+    return rerank.weigh(prior, compared(answers, text, context, schema), weights)
+
+
+def chosen(text, *candidates, schema=GH, context=None):
     """The number of the answer that wins, of (the model's probability, answer)."""
-    weighed = weigh([p for p, _ in candidates], [a for _, a in candidates], text, schema, WEIGHTS)
+    weighed = weigh([p for p, _ in candidates], [a for _, a in candidates], text, schema, context=context)
     return weighed.index(max(weighed))
-
-
-# ---------------------------------------------------------------------------------------------------- words and values
 
 
 # ---------------------------------------------------------------------------------------------------------- features
@@ -81,8 +82,13 @@ def test_a_hollow_value_gives_way():
         ("issue close", {"number": 12}, "close isue 12", False),  # a slip of typing
         ("repo view", {"repository": "12"}, "show the report 12", False),  # nothing that is told apart by numbers
         ("issue view", {"number": 12}, "show the report 12", True),
-        ("issue close", {"number": 12}, 'close 12 with the comment "not an issue"', True),  # nor does one in quotes
-        ("issue close", {"number": 12}, "close 12, not the issue", True),  # nor one behind a "not"
+        (
+            "issue close",
+            {"number": 12},
+            'close 12 with the comment "not an issue"',
+            True,
+        ),  # a noun in quotes names nothing
+        ("issue close", {"number": 12}, "close 12, not the issue", True),  # nor does one behind a "not"
         ("run view", {"run_id": "12"}, "show 12 and its reactions", True),  # no slip for "actions"
         ("run view", {"run_id": "12"}, "show the log of 12", False),  # nothing else has a log
         ("issue view", {"number": 12}, "show 12 with the comments", True),  # pull requests have comments too
@@ -95,6 +101,29 @@ def test_a_hollow_value_gives_way():
 )
 def test_a_number_that_several_things_may_have(label, args, text, alone):
     assert found(command(label, args), text, GH).get("ambiguous", 0) == alone
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "points"),
+    [
+        ("merge this", {"git": {"current_pr": 12}}, 1),
+        ("merge the current one", {"git": {"current_pr": 12}}, 1),
+        ("merge this", {"git": {"current_pr": 13}}, 0),
+        ("merge this", None, 0),
+        ("merge 12, this is fine", {"git": {"current_pr": 12}}, 0),  # the words give it
+        ("merge my pr", {"git": {"current_pr": 12}}, 0),
+    ],
+)
+def test_a_value_of_the_context_that_the_words_point_at(text, context, points):
+    merge = command("pr merge", {"number": 12}, ["delete-branch"])
+    assert found(merge, text, GH, context).get("pointed", 0) == points
+
+
+def test_what_the_context_answers_is_not_asked():
+    """The question was a little ahead, and "merge", destructive, speaks for nothing."""
+    merge, context = command("pr merge", {"number": 12}), {"git": {"current_pr": 12}}
+    assert chosen("merge this", (0.5, merge), (0.4, QUESTION), context=context) == 0
+    assert chosen("merge this", (0.5, merge), (0.4, QUESTION)) == 1
 
 
 def test_a_command_without_subcommands_has_its_number_for_itself():
@@ -111,7 +140,14 @@ TASKS = build(
                 "description": "Tasks",
                 "subcommands": [
                     {"name": "close", "description": "End it", "args": [{"name": "id", "type": "integer", "required": True}]},
-                    {"name": "start", "description": "Run it", "args": [{"name": "title", "type": "string", "required": True}]},
+                    {
+                        "name": "start",
+                        "description": "Run it",
+                        "args": [
+                            {"name": "id", "type": "integer", "required": True},
+                            {"name": "port", "type": "integer"},
+                        ],
+                    },
                 ],
             },
             {
@@ -190,10 +226,17 @@ def test_a_destructive_flag_that_is_named_explains_its_own_words_alone():
 @pytest.mark.parametrize(
     ("label", "args", "flags", "text", "against"),
     [
-        ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 1),
+        ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 2),
         ("issue reopen", {"number": 12}, [], "reopen issue 12", 0),
         ("pr create", {"title": "Typos"}, ["draft"], "create a pr titled Typos, not a draft", 1),
         ("pr create", {"title": "Typos"}, [], "create a pr titled Typos, not a draft", 0),
+        ("issue reopen", {"number": 12}, [], "don’t reopen issue 12", 2),
+        ("issue close", {"number": 12}, [], "don't forget to close issue 12", 0),
+        ("issue close", {"number": 12}, [], "close issue 12, don't wait for bob", 0),
+        ("issue list", {"author": "bob"}, [], "issues not by bob", 1),
+        ("issue list", {"author": "bob"}, [], "issues by bob, not by al", 0),
+        ("issue list", {"state": "closed"}, [], "list issues that are not closed", 1),
+        ("release list", {}, ["exclude-drafts"], "releases without drafts", 0),
         ("pr merge", {"number": 12}, [], "merge pr 12 and delete the branch", 1),
         ("pr merge", {"number": 12}, [], "merge pr 12 into the release branch", 0),
         ("pr merge", {"number": 12}, ["delete-branch"], "merge pr 12 and delete the branch", 0),
@@ -208,7 +251,11 @@ def test_what_the_context_gave_is_never_hollow():
 
 
 def test_the_weights_say_what_they_are_for():
-    assert WEIGHTS.keys() == features(QUESTION, "", NOTES).keys() == features(command("list"), "", NOTES).keys()
+    assert (
+        WEIGHTS.keys()
+        == features(QUESTION, "", None, NOTES).keys()
+        == features(command("list"), "", None, NOTES).keys()
+    )
     assert WEIGHTS["named"] > WEIGHTS["unsaid"] > WEIGHTS["overlooked"]
     assert WEIGHTS["taken"] > 0 > WEIGHTS["unused"]
     assert max(WEIGHTS["hollow"], WEIGHTS["ambiguous"]) < 0
@@ -277,13 +324,15 @@ def test_a_request_of_thousands_of_letters_is_read_at_once():
         "'" * 2000,
         "a-" * 1000,
         '"a ' * 600,
-        "close 12 " + "isue " * 400,
+        "close 12 " + " ".join(f"is{a}u{b}e" for a in "abcdefghijklmnopqrst" for b in "abcdefghijklmnopqrst")[:1900],
         "this a " * 280,
     ):
         answers = [command("pr close", {"number": 12}), command("pr list", {"author": "a"}), QUESTION]
         weighed = weigh([0.6, 0.2, 0.1], answers, text, GH, WEIGHTS)
         assert sum(weighed) <= 1
-        assert [calibration.evidence(a, text, GH).keys() for a in answers[:2]] == [calibration.EVIDENCE.keys()] * 2
+        assert [calibration.evidence(a, features(a, text, None, GH), text, GH).keys() for a in answers[:2]] == [
+            calibration.EVIDENCE.keys()
+        ] * 2
     assert time.process_time() - started < 1
 
 
@@ -302,7 +351,7 @@ def test_whatever_is_said_they_are_probabilities(text, prior):
         assert all(0 <= w <= 1 + 1e-9 for w in weighed)
         assert sum(weighed) <= 1 + 1e-9
         for raw, answer in zip(weighed, answers, strict=True):
-            seen = calibration.evidence(answer, words, schema)
+            seen = calibration.evidence(answer, features(answer, words, None, schema), words, schema)
             assert all(0 <= n < 50 for n in seen.values())
             assert 0 <= calibration.weighed(raw, sum(weighed), seen, calibration.EVIDENCE) <= 1 + 1e-9
 
