@@ -31,15 +31,8 @@ from rows import read as read_rows
 from settings import parse_settings
 from utils import ISOLATED, data_dir, display, fail, gguf_path, models_dir, need, read_json
 
-JUDGING = (
-    "calibration",
-    "decoder",
-    "interpreter",
-    "mending",
-    "parity",
-    "rerank",
-    "rows",
-)  # code that a confidence is fitted to
+# code that a confidence is fitted to
+JUDGING = ("calibration", "decoder", "interpreter", "mending", "parity", "rerank", "rows", "words")
 
 
 def chosen(name):

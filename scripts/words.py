@@ -7,8 +7,9 @@ from rows import POINTERS, spell
 
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
+RELATIVE = "are|is|was|were|has|have|had|need|needs|want|wants|can|do|does|did|i|we|you|they|he|she"  # behind a "that" that points at nothing
 DETERMINER = re.compile(r"(?<!\w)(this|that|these|those|current) $", re.IGNORECASE)
-POINTING = re.compile(rf"(?<!\w)(?:{'|'.join(POINTERS)})(?!\w)", re.IGNORECASE)
+POINTING = re.compile(rf"(?<!\w)(?!that\W+(?:{RELATIVE})(?!\w))(?:{'|'.join(POINTERS)})(?!\w)", re.IGNORECASE)
 NO = frozenset(
     "no not don't dont doesn't isn't aren't wasn't can't cannot won't shouldn't never without except keep".split()
 )

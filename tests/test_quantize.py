@@ -1,10 +1,12 @@
 """Quantization: the list of types, which model goes on, and a GGUF that is whole, carries its contract and is replaced at once."""
 
+import ast
 import json
 import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import base_model
 import calibration
@@ -118,6 +120,19 @@ def test_broken_record_of_dpo_does_not_go_on(tmp_path, monkeypatch):
     models = stages(tmp_path, {"kept": True})
     (models / "dpo" / "stage.json").write_text('{"kept": tr', encoding="utf-8")
     assert quantize.chosen("notes") == models / "sft"
+
+
+def test_code_that_a_confidence_is_fitted_to_is_all_in_the_fingerprint():
+    folder = Path(quantize.__file__).parent
+    for part in ("calibration", "mending", "rerank", "words"):
+        nodes = ast.walk(ast.parse((folder / f"{part}.py").read_text(encoding="utf-8")))
+        used = {
+            n.module if isinstance(n, ast.ImportFrom) else a.name
+            for n in nodes
+            if isinstance(n, ast.Import | ast.ImportFrom)
+            for a in n.names
+        }
+        assert {m for m in used if (folder / f"{m}.py").exists()} <= set(quantize.JUDGING)
 
 
 def test_without_an_sft_model(project):

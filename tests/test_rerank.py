@@ -112,6 +112,8 @@ def test_a_number_that_several_things_may_have(label, args, text, alone):
         ("merge this", None, 0),
         ("merge 12, this is fine", {"git": {"current_pr": 12}}, 0),  # the words give it
         ("merge my pr", {"git": {"current_pr": 12}}, 0),
+        ("merge the one that is ready", {"git": {"current_pr": 12}}, 0),
+        ("merge that", {"git": {"current_pr": 12}}, 1),
     ],
 )
 def test_a_value_of_the_context_that_the_words_point_at(text, context, points):
