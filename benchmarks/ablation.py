@@ -101,29 +101,25 @@ def answers(model, files):
     return found
 
 
-def compared(ours, first):
-    difference, low, high = scores.paired_difference(first, ours)
-    return (
-        f"{100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {scores.mcnemar(first, ours):.2g}"
-    )
-
-
 def main(arguments):
-    if arguments[0] == "--train":
+    if arguments[:1] == ["--train"]:
         part = next((a.partition("=")[2] for a in arguments if a.startswith("without=")), None)
         if part not in (None, *WITHOUT):
             utils.fail(f"without={part} is not known; one of: {' '.join(WITHOUT)}")
         return train([a for a in arguments[1:] if not a.startswith("without=")], part)
-    name = next(a.partition("=")[2] for a in arguments if a.startswith("name="))
+    name = next((a.partition("=")[2] for a in arguments if a.startswith("name=")), None)
     files = [Path(a.partition("=")[2]) for a in arguments if a.startswith("rows=")]
     code = [Path(__file__), *sorted(Path(utils.__file__).parent.rglob("*.py"))]
     reference, mark = None, utils.digest_text("".join(map(utils.digest, code)))[:8]
-    for variant in (a for a in arguments if not a.startswith(("name=", "rows="))):
+    variants = [a for a in arguments if not a.startswith(("name=", "rows="))]
+    if not (name and files and variants):
+        utils.fail("say name=, a variant such as num=1500 or more of them, and rows=FILE.jsonl")
+    for variant in variants:
         found = answers(model_of(name, variant, mark), files)
         every = [right for exact in found.values() for right in exact]
         low, high = scores.wilson(sum(every), len(every))
         each = ", ".join(f"{file} {sum(exact)}/{len(exact)}" for file, exact in found.items())
-        against = f"; {compared(every, reference)}" if reference else ""
+        against = f"; {scores.change(reference, every)}" if reference else ""
         print(
             f"{variant}: {100 * sum(every) / len(every):.1f} % [{100 * low:.1f}, {100 * high:.1f}] ({each}){against}",
             flush=True,

@@ -35,11 +35,8 @@ def main(arguments):
 
 def report(found):
     for name in ("greedy", "interpreter"):
-        difference, low, high = scores.paired_difference(found["free"], found[name])
-        print(
-            f"  {name}: {sum(found[name])} of {len(found[name])} right, free {sum(found['free'])}, {100 * difference:+.1f} points "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {scores.mcnemar(found['free'], found[name]):.2g}"
-        )
+        change = scores.change(found["free"], found[name])
+        print(f"  {name}: {sum(found[name])} of {len(found[name])} right, free {sum(found['free'])}, {change}")
 
 
 if __name__ == "__main__":

@@ -156,10 +156,9 @@ def main(arguments):
         case.look()
     for (name, _), group in groups.items():
         greedy, ours = [c.greedy() for c in group], [c.reranked(today) for c in group]
-        difference, low, high = scores.paired_difference(greedy, ours)
         print(
-            f"{name}: n {len(group)}, greedy {sum(greedy)}, reranked {sum(ours)} right, {100 * difference:+.1f} points "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {scores.mcnemar(greedy, ours):.2g}; among the candidates {sum(bool(c.right.any()) for c in group)}; "
+            f"{name}: n {len(group)}, greedy {sum(greedy)}, reranked {sum(ours)} right, {scores.change(greedy, ours)}; "
+            f"among the candidates {sum(bool(c.right.any()) for c in group)}; "
             f"{np.mean([len(c.right) for c in group]):.2f} candidates a request",
             flush=True,
         )

@@ -12,7 +12,7 @@ every CLI starts from the curves of those that have such requests, and its own r
 
 import math
 
-import rerank
+from words import COMMON, hear, names, negative, tells, vocabulary
 
 KINDS = ("command", "clarification")
 FEWEST = 20  # answers of a kind, under which its curve stays where it starts
@@ -43,12 +43,24 @@ def evidence(answer, found, text, schema):
     """{name of a weight of EVIDENCE: how often} of a command in answer to a request, of which rerank.compared() has found that; {} of a question."""
     if answer["type"] != "command":
         return {}
+    sub, heard = schema.by_key[answer["command"], answer["subcommand"]], hear(answer["args"], text)
+    lacks = sum(found[k] for k in ("unused", "overlooked", "hollow", "ambiguous"))
     return {
         "options": min(MOST_OPTIONS, found["named"] + found["taken"] + found["pointed"]),
-        "left": sum(found[k] for k in ("unused", "overlooked", "hollow", "ambiguous"))
-        + rerank.unheeded(answer, text, schema),
-        "unexplained": min(MOST_UNEXPLAINED, len(rerank.unexplained(answer, text, schema))),
+        "left": lacks + unheeded(answer, sub, heard),
+        "unexplained": min(MOST_UNEXPLAINED, len(heard.words - vocabulary(sub) - COMMON)),
     }
+
+
+def unheeded(answer, sub, heard):
+    """How much of what is heard a command goes against: destructive flags that the words tell of and it lacks (they count against no reading,
+    but it is not sure), and its own name, options and values where they stand behind a "not"."""
+    _, subcommand, options = names(sub)
+    lost = sum(f.destructive and f.name not in answer["flags"] and tells(f, heard.words) for f in sub.flags)
+    has = {*answer["args"], *answer["flags"]}
+    refused = {o.name for o, stem, _ in options if o.name in has and stem & heard.refused and not negative(o)}
+    refused |= {name for name, place in heard.where.items() if place <= heard.silent}
+    return lost + bool(subcommand & heard.refused) + len(refused)
 
 
 def weighed(raw, known, found, weights):

@@ -9,21 +9,8 @@ must be convinced of those by itself.
 import math
 import re
 
-from rows import flatten, said
-from words import (
-    COMMON,
-    POINTING,
-    hollow,
-    names,
-    negative,
-    nouns,
-    places,
-    read,
-    silenced,
-    slip,
-    tells,
-    vocabulary,
-)
+from rows import flatten, given, said
+from words import COMMON, POINTING, hear, hollow, names, nouns, places, slip, tells, vocabulary
 
 # In nats. Fitted by benchmarks/rerank.py to the requests for gh and kubectl beside it.
 WEIGHTS = {
@@ -50,23 +37,22 @@ def features(answer, text, context, schema):
         return {**found, "asks": 1}
     sub = schema.by_key[answer["command"], answer["subcommand"]]
     command, subcommand, options = names(sub)
-    where = places(answer["args"], text)
-    words, loose, refused = read(text, set().union(*where.values()))
+    where, words, loose, refused, _ = hear(answer["args"], text)
     known = vocabulary(sub)
     for option, stem, values in options:
         if option in sub.args:
             weigh_argument(found, answer["args"].get(option.name), option, stem, values, words, text, where)
         elif not option.destructive:
             named = bool(stem & words)
-            given = option.name in answer["flags"]
-            found["named"] += named and given
-            found["unsaid"] += given and not named and not stem & refused
-            found["overlooked"] += named and not given
+            carried = option.name in answer["flags"]
+            found["named"] += named and carried
+            found["unsaid"] += carried and not named and not stem & refused
+            found["overlooked"] += named and not carried
     said_values = [answer["args"][n] for n in where if sub.arg[n].type in ("string", "path")]
     found["hollow"] = sum(hollow(value, sub, schema, text) for value in said_values)
-    found["pointed"] = int(
-        bool(POINTING.search(text)) and any(n not in where for n in from_context(answer, context, sub))
-    )
+    flat = flatten(context)
+    pointed = any(n not in where and given(sub.arg[n], value, flat) for n, value in answer["args"].items())
+    found["pointed"] = int(pointed and bool(POINTING.search(text)))
     told = TOLD * sum(not tells(sub.flag[f], words) for f in answer["flags"] if sub.flag[f].destructive)
     found["unsaid"] = min(found["unsaid"], max(0, len(words - known - COMMON) - told))
     found["ambiguous"] = int(ambiguous(answer, sub, where, words, text, schema))
@@ -74,13 +60,6 @@ def features(answer, text, context, schema):
     found["subcommand"] = int(bool(subcommand & words) and not sub.destructive)
     found["unused"] = min(MOST_UNUSED, sum(not word & known for word in loose))
     return found
-
-
-def from_context(answer, context, sub):
-    """Names of the arguments that have the value which the context gives for them."""
-    flat = flatten(context or {})
-    sources = ((n, value, sub.arg[n].from_context) for n, value in answer["args"].items())
-    return [n for n, value, source in sources if source and source in flat and flat[source] == value]
 
 
 def compared(answers, text, context, schema):
@@ -92,25 +71,6 @@ def compared(answers, text, context, schema):
             free = answer["type"] != "command" or f["command"] or identified(answer, text, schema)
             f["ambiguous"] = int(f["ambiguous"] or not free)
     return found
-
-
-def unexplained(answer, text, schema):
-    """Stems of the plain words of a request that stand in no value of a command and name nothing of it."""
-    words, _, _ = read(text, set().union(*places(answer["args"], text).values()))
-    return words - vocabulary(schema.by_key[answer["command"], answer["subcommand"]]) - COMMON
-
-
-def unheeded(answer, text, schema):
-    """How much of a request a command goes against: destructive flags that the words tell of and it lacks (they count against no reading, but
-    it is not sure), and its own name, options and values where they stand behind a "not"."""
-    where, silent = places(answer["args"], text), silenced(text)
-    words, _, refused = read(text, set().union(*where.values()))
-    sub = schema.by_key[answer["command"], answer["subcommand"]]
-    _, subcommand, options = names(sub)
-    lost = sum(f.destructive and f.name not in answer["flags"] and tells(f, words) for f in sub.flags)
-    given = {*answer["args"], *answer["flags"]}
-    against = {o.name for o, stem, _ in options if o.name in given and stem & refused and not negative(o)}
-    return lost + bool(subcommand & refused) + len(against.union(n for n, place in where.items() if place <= silent))
 
 
 def weigh_argument(found, value, arg, stem, values, words, text, where):
@@ -151,7 +111,7 @@ def ambiguous(answer, sub, where, words, text, schema):
     """Whether the words give a command nothing but a number to tell what is meant, and no noun that says what has it, while another command
     has a subcommand that the same words say, options included, and for which such a number will do. Where they say none, one of the same name.
 
-    where: see places(); words: stems of the plain words beside the values."""
+    where, words: see words.Heard."""
     told = [n for n in where if sub.arg[n].positional or sub.arg[n].required]
     command, subcommand, options = names(sub)
     if not sub.name or command & words or len(told) != 1:

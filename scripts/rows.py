@@ -199,8 +199,13 @@ def to_say(answer, context, schema):
     return [
         (arg, value)
         for arg, value in ((sub.arg[name], value) for name, value in answer["args"].items())
-        if value != arg.default and not (arg.from_context and known.get(arg.from_context) == value)
+        if value != arg.default and not given(arg, value, known)
     ]
+
+
+def given(arg, value, known):
+    """Whether a flat context (see flatten) gives an argument this value."""
+    return bool(arg.from_context) and known.get(arg.from_context) == value
 
 
 def said(value, text):

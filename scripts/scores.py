@@ -157,6 +157,12 @@ def paired_difference(a, b, samples=2000, seed=0):
     return sum(each) / n, means[round(0.025 * samples)], means[round(0.975 * samples) - 1]
 
 
+def change(a, b):
+    """Words for the change from a to b on the same rows (lists of bool): points with 95 % interval, p."""
+    difference, low, high = (100 * x for x in paired_difference(a, b))
+    return f"{difference:+.1f} points [{low:+.1f}, {high:+.1f}], p = {mcnemar(a, b):.2g}"
+
+
 def table(judged, threshold=0.9):
     """All shares over judged cases: name -> {"share", "hits", "n", "ci95"}."""
     commands = [j for j in judged if j["want"]["type"] == "command"]

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from typing import NamedTuple
 
 from rows import POINTERS, spell
 
@@ -97,13 +98,13 @@ def is_no(word):
     return word.strip(EDGES).lower().replace("’", "'") in NO
 
 
-def read(text, inside):
+def read(text, inside, silent):
     """(stems of the plain words, [the stems of each word that looks like a value], stems of the words behind a "not") of a text but for the
-    places in `inside`.
+    places in `inside`. silent: see silenced().
 
     A value is quoted, has a digit or a mark like / @ _ in it, or a dot or hyphen between letters. Words behind a "not" name nothing.
     """
-    words, loose, refused, silent = set(), [], set(), silenced(text)
+    words, loose, refused = set(), [], set()
     quoted = [m.span() for m in QUOTED.finditer(text)]
     loose += [set() for a, b in quoted if inside.isdisjoint(range(a, b))]
     for m in re.finditer(r"\S+", text):
@@ -120,6 +121,21 @@ def read(text, inside):
             loose.append(own)
         (refused if m.start() in silent else words).update(own)
     return words, loose, refused - words
+
+
+class Heard(NamedTuple):
+    """What a request says beside the values of an answer. where: see places(); words, loose, refused: see read(); silent: see silenced()."""
+
+    where: dict
+    words: set
+    loose: list
+    refused: set
+    silent: set
+
+
+def hear(args, text):
+    where, silent = places(args, text), silenced(text)
+    return Heard(where, *read(text, set().union(*where.values()), silent), silent)
 
 
 def negative(option):

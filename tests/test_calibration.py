@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import clarification, command
 from tiny import NOTES
+from words import hear
 
 
 def answers(kind, n, true, seed=0):
@@ -120,6 +121,31 @@ def test_a_deletion_makes_no_answer_surer_and_one_that_is_not_heeded_makes_it_le
     gh = cli_schema.load("gh")
     found = evidence(command(gh.by_label["pr merge"], {"number": 12}, flags), text, gh)
     assert {k: found[k] for k in ("options", "left") if found[k]} == want
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "flags", "text", "against"),
+    [
+        ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 2),
+        ("issue reopen", {"number": 12}, [], "reopen issue 12", 0),
+        ("pr create", {"title": "Typos"}, ["draft"], "create a pr titled Typos, not a draft", 1),
+        ("pr create", {"title": "Typos"}, [], "create a pr titled Typos, not a draft", 0),
+        ("issue reopen", {"number": 12}, [], "don’t reopen issue 12", 2),
+        ("issue close", {"number": 12}, [], "don't forget to close issue 12", 0),
+        ("issue close", {"number": 12}, [], "close issue 12, don't wait for bob", 0),
+        ("issue list", {"author": "bob"}, [], "issues not by bob", 1),
+        ("issue list", {"author": "bob"}, [], "issues by bob, not by al", 0),
+        ("issue list", {"state": "closed"}, [], "list issues that are not closed", 1),
+        ("release list", {}, ["exclude-drafts"], "releases without drafts", 0),
+        ("pr merge", {"number": 12}, [], "merge pr 12 and delete the branch", 1),
+        ("pr merge", {"number": 12}, [], "merge pr 12 into the release branch", 0),
+        ("pr merge", {"number": 12}, ["delete-branch"], "merge pr 12 and delete the branch", 0),
+    ],
+)
+def test_what_a_command_has_against_the_words(label, args, flags, text, against):
+    sub = cli_schema.load("gh").by_label[label]
+    answer = command(sub, args, flags)
+    assert calibration.unheeded(answer, sub, hear(args, text)) == against
 
 
 def test_what_the_context_gives_is_evidence_where_the_words_point_at_it():

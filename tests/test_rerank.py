@@ -225,29 +225,6 @@ def test_a_destructive_flag_that_is_named_explains_its_own_words_alone():
         assert chosen(text, (0.3, one), (0.4, both)) == 1
 
 
-@pytest.mark.parametrize(
-    ("label", "args", "flags", "text", "against"),
-    [
-        ("issue reopen", {"number": 12}, [], "don't reopen issue 12", 2),
-        ("issue reopen", {"number": 12}, [], "reopen issue 12", 0),
-        ("pr create", {"title": "Typos"}, ["draft"], "create a pr titled Typos, not a draft", 1),
-        ("pr create", {"title": "Typos"}, [], "create a pr titled Typos, not a draft", 0),
-        ("issue reopen", {"number": 12}, [], "don’t reopen issue 12", 2),
-        ("issue close", {"number": 12}, [], "don't forget to close issue 12", 0),
-        ("issue close", {"number": 12}, [], "close issue 12, don't wait for bob", 0),
-        ("issue list", {"author": "bob"}, [], "issues not by bob", 1),
-        ("issue list", {"author": "bob"}, [], "issues by bob, not by al", 0),
-        ("issue list", {"state": "closed"}, [], "list issues that are not closed", 1),
-        ("release list", {}, ["exclude-drafts"], "releases without drafts", 0),
-        ("pr merge", {"number": 12}, [], "merge pr 12 and delete the branch", 1),
-        ("pr merge", {"number": 12}, [], "merge pr 12 into the release branch", 0),
-        ("pr merge", {"number": 12}, ["delete-branch"], "merge pr 12 and delete the branch", 0),
-    ],
-)
-def test_what_a_command_has_against_the_words(label, args, flags, text, against):
-    assert rerank.unheeded(command(label, args, flags), text, GH) == against
-
-
 def test_what_the_context_gave_is_never_hollow():
     assert "hollow" not in found(command("list", {"folder": "open"}), "list this folder")
 

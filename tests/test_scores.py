@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 
 import pytest
 import schema as cli_schema
@@ -410,3 +411,11 @@ def test_exact_implies_all_other_measures(expected, answer, keep):
         assert ("exact" in got) == ({"command", "args", "flags"} <= got)
         assert "exact_defaults" not in got or {"type", "command", "flags"} <= got
     assert right(expected, expected) >= {"exact", "exact_defaults", "type"}
+
+
+def test_a_change_in_words():
+    before, after = [True] * 5 + [False] * 15, [True] * 15 + [False] * 5
+    words = scores.change(before, after)
+    assert re.fullmatch(r"\+50\.0 points \[\+\d+\.\d, \+\d+\.\d\], p = 0\.002", words)
+    assert scores.change(after, before).startswith("-50.0 points [-")
+    assert scores.change(before, before) == "+0.0 points [+0.0, +0.0], p = 1"

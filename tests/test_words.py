@@ -4,7 +4,7 @@ import pytest
 import schema as cli_schema
 from cli import Flag, build
 from tiny import NOTES
-from words import hollow, names, negative, nouns, places, read, silenced, slip, stems
+from words import hear, hollow, names, negative, nouns, places, silenced, slip, stems
 
 GH = cli_schema.load("gh")
 
@@ -65,7 +65,7 @@ def test_the_longest_value_takes_its_place_first():
     ],
 )
 def test_what_looks_like_a_value(text, values):
-    assert len(read(text, set())[1]) == values
+    assert len(hear({}, text).loose) == values
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_looks_like_a_value(text, values):
     ],
 )
 def test_behind_a_no_words_name_nothing(text, silent):
-    words, _, refused = read(text, set())
+    _, words, _, refused, _ = hear({}, text)
     assert silent == {"branch", "delet", "draft"} & refused
     assert not words & refused
     assert ("squash" in words) == ("squash" in text)
