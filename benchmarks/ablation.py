@@ -89,16 +89,21 @@ def model_of(name, variant, mark):
 
 
 def answers(model, files):
-    """{name of a file: [whether each answer is right]}"""
+    """{name of a file: [whether each answer is right]}; kept beside the model, for the next time that it is asked for."""
     from interpreter import Interpreter
 
-    interpreter, found = Interpreter(model), {}
+    kept = model.with_suffix(".answers.json")
+    known, interpreter = utils.read_json(kept) or {}, None
+    keys = {path: f"{utils.digest(model)} {utils.digest(path)}" for path in files}
     for path in files:
-        found[path.name] = [
-            scores.judge(row, interpreter.complete(row["instruction"], row.get("context")), interpreter.schema)["exact"]
-            for row in utils.read_jsonl(path)
-        ]
-    return found
+        if keys[path] not in known:
+            interpreter = interpreter or Interpreter(model)
+            told = (
+                (row, interpreter.complete(row["instruction"], row.get("context"))) for row in utils.read_jsonl(path)
+            )
+            known[keys[path]] = [scores.judge(row, text, interpreter.schema)["exact"] for row, text in told]
+            utils.write_json(kept, known)
+    return {path.name: known[keys[path]] for path in files}
 
 
 def main(arguments):

@@ -14,12 +14,27 @@ DRAWN = "drawn.jsonl"  # rows beside those of the file that a model was trained 
 
 
 def settings_of(name):
-    """Settings of the data set where the bundled teacher drew it and its files are still what they were; otherwise None."""
+    """Settings of the data set where the bundled teacher drew it and would draw the same today; otherwise None."""
+    made = of_teacher(name)
+    return made["settings"] if made and not changed(name, made) else None
+
+
+def outdated(name):
+    """Whether the bundled teacher drew the data set from a schema, a phrasebook or words that have changed since."""
+    made = of_teacher(name)
+    return bool(made) and changed(name, made)
+
+
+def of_teacher(name):
+    """Fingerprint of the data set where the bundled teacher drew it and its file is still what it was; otherwise None."""
     stage = read_json(data_dir(name) / "stage.json") or {}
-    made = stage.get("fingerprint") or {}
-    now = utils.fingerprint("generate", made.get("settings"), *sources(name))
-    untouched = (stage.get("written") or {}).get("train.jsonl") == utils.digest(data_dir(name) / "train.jsonl")
-    return made["settings"] if made == now and untouched else None
+    made, file = stage.get("fingerprint") or {}, data_dir(name) / "train.jsonl"
+    bundled = isinstance(made.get("settings"), dict) and "teacher" not in made["settings"]
+    return made if bundled and (stage.get("written") or {}).get("train.jsonl") == utils.digest(file) else None
+
+
+def changed(name, made):
+    return made != utils.fingerprint("generate", made["settings"], *sources(name))
 
 
 def draw(name, schema, number, purpose, seed=0):

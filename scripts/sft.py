@@ -130,6 +130,11 @@ def main(argv):
             rate=t["learning_rate"],
             batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"],
         )
+        if not drawn and t["num_train_epochs"] > 1 and config["data"]["fresh_rows"] and fresh.outdated(name):
+            print(
+                "sft: the schema, its phrases or the words in schemas/lexicon/ have changed since the rows were made, so the same "
+                f"rows are gone through again instead of new ones; for new ones run: just train-generate name={name}"
+            )
         if cut:
             print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
     config = {**config, "training": {**config["training"], "num_train_epochs": epochs}}

@@ -1,21 +1,31 @@
 """New rows of the bundled teacher: none that is known, none from a frame of the other side, and only for data that it made."""
 
 import json
+import shutil
 
 import fresh
 import pytest
 import sft
 import teacher
 import utils
+from conftest import Project
 from rows import row_faults
 from settings import parse_settings
 from tiny import NOTES
 
 
-@pytest.fixture
-def made(project, monkeypatch):
-    """Data of the bundled teacher for notes, in a folder of its own."""
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """Data of the bundled teacher for notes; tests copy it and leave this folder alone."""
+    project = Project(tmp_path_factory.mktemp("generated"))
     assert project.run("generate.py", "name=notes", "num=100").returncode == 0
+    return project.data()
+
+
+@pytest.fixture
+def made(project, generated, monkeypatch):
+    """The same data in a project of the test's own."""
+    shutil.copytree(generated, project.data())
     monkeypatch.setattr(utils, "ROOT", project.root)
     monkeypatch.setattr(teacher, "SCHEMAS", project.root / "schemas")
     return project
@@ -53,8 +63,13 @@ def test_data_that_somebody_edited_is_not_the_teachers(made, file):
 def test_a_schema_that_changed_since_has_other_frames(made):
     path = made.root / "schemas" / "notes.yaml"
     assert fresh.settings_of("notes") == {"num": 100, "seed": 0}
+    assert not fresh.outdated("notes")
     path.write_text(path.read_text() + "# more\n", encoding="utf-8")
     assert fresh.settings_of("notes") is None
+    assert fresh.outdated("notes")
+    data = made.data() / "train.jsonl"
+    data.write_text(data.read_text() + "\n", encoding="utf-8")  # rows of somebody's own are not outdated
+    assert not fresh.outdated("notes")
 
 
 def test_no_data_no_rows(project, monkeypatch):
@@ -121,3 +136,8 @@ def test_a_training_of_two_passes_keeps_the_rows_it_drew_and_is_then_up_to_date(
     assert all(row_faults(r, NOTES) == [] for r in drawn)
     again = project.run("sft.py", *words)
     assert again.stdout.strip() == "sft: training/models/notes/sft is up to date"
+    words_file = project.root / "schemas" / "lexicon" / "wording.yaml"
+    words_file.write_text(words_file.read_text() + "# more\n", encoding="utf-8")
+    repeated = project.run("sft.py", *words)
+    assert "have changed since the rows were made, so the same rows are gone through again" in repeated.stdout
+    assert "sft: 54 rows in " in repeated.stdout
