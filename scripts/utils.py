@@ -83,9 +83,10 @@ def need(path, recipe, name):
 # ------------------------------------------------------------------------------------------------------- files
 def load_yaml(path):
     import yaml
+    import yaml_lines
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml_lines.fast(yaml.load, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         fail(f"no {display(path)}")
     except (yaml.YAMLError, UnicodeDecodeError) as e:

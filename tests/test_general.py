@@ -1,6 +1,7 @@
 """The general adapter: what is kept of trained weights, and what every tool's rows have in common."""
 
 import importlib.util
+import json
 
 import base_model
 import pytest
@@ -68,3 +69,13 @@ def test_rows_of_all_tools_share_the_start_up_to_the_first_name(build):
     assert build.common_start([[1, 2, 3, 9], [1, 2, 4, 9], [1, 2, 3, 9]]) == 2
     assert build.common_start([[1, 2], [1, 2, 3]]) == 2
     assert build.common_start([[1], [2]]) == 0
+
+
+def test_the_adapter_that_comes_with_the_project_is_what_build_makes_of_these_tools(build):
+    folder = ROOT / "training" / "general" / "adapter"
+    made = json.loads((folder / "made_of.json").read_text())
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert made["tools"] == sorted(p.stem for p in (folder.parent / "schemas").glob("*.yaml"))
+    assert made["rank"] == config["r"] == config["lora_alpha"] == build.RANK
+    assert sorted(config["target_modules"]) == sorted(LAYERS)
+    assert not {"gh", "kubectl", "notes"} & set(made["tools"])

@@ -10,6 +10,7 @@ Every row is composed from a schema, as for a CLI that has no phrasebook; no row
 takes part. The rows of all tools are mixed; each has its own tool's system message.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def main(argv):
     facts = {"tools": names, "rows": len(train), "seed": seed, "minutes": minutes}
     facts |= {"rank": RANK, "validation_loss_of_all_weights": whole, "validation_loss": loss}
     utils.write_json(HERE / "adapter" / "made_of.json", facts)
+    shutil.rmtree(work)
     base_model.with_general()
     print(
         f"general: validation loss {whole:.4f} after {minutes} min, {loss:.4f} as an adapter of rank {RANK}, "
