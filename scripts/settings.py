@@ -116,6 +116,9 @@ def dollars(value):
     return number
 
 
+KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "list": "a list", "str": "a text"}
+
+
 def typed(key, value, like):
     """Read `value` as the type of the configuration's own value; YAML syntax, so lists work: `[a, b]`."""
     import yaml
@@ -131,7 +134,7 @@ def typed(key, value, like):
             raise ValueError
         return read
     except (ValueError, TypeError, yaml.YAMLError):
-        fail(f"{key}={value} should be a {type(like).__name__}, such as {like}")
+        fail(f"{key}={value} should be {KINDS.get(type(like).__name__, 'of another kind')}, such as {like}")
 
 
 def check_name(name, needs_schema=True):
