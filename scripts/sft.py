@@ -37,8 +37,11 @@ def plan(settings):
 
 def draws(name, config):
     """Whether rows are drawn beside those of the file: see passes."""
-    wanted = config["data"]["fresh_rows"] and config["training"]["num_train_epochs"] > 1
-    return bool(wanted and fresh.settings_of(name))
+    return wants_new(config) and bool(fresh.settings_of(name))
+
+
+def wants_new(config):
+    return config["data"]["fresh_rows"] and config["training"]["num_train_epochs"] > 1
 
 
 def passes(rows, name, schema, config):
@@ -130,7 +133,7 @@ def main(argv):
             rate=t["learning_rate"],
             batch=t["per_device_train_batch_size"] * t["gradient_accumulation_steps"],
         )
-        if not drawn and t["num_train_epochs"] > 1 and config["data"]["fresh_rows"] and fresh.outdated(name):
+        if wants_new(config) and fresh.outdated(name):
             print(
                 "sft: the schema, its phrases or the words in schemas/lexicon/ have changed since the rows were made, so the same "
                 f"rows are gone through again instead of new ones; for new ones run: just train-generate name={name}"
