@@ -100,10 +100,12 @@ def build(raw):
                     args=tuple(build_arg(a) for a in s.get("args") or ()),
                     flags=tuple(build_flag(f) for f in s.get("flags") or ()),
                     command_aliases=tuple(c.get("aliases") or ()) + tuple(c.get("natural_language") or ()),
-                    destructive=bool(s.get("destructive")),
+                    destructive=bool(s.get("destructive") or c.get("destructive")),
                 )
             )
-    context = {f["name"]: f.get("type", "string") for f in raw.get("context") or ()}
+    taken = {a.from_context: a.type for s in subcommands for a in s.args if a.from_context and a.type != "enum"}
+    # a field that does not say its type has that of the argument it is for
+    context = {f["name"]: f.get("type") or taken.get(f["name"], "string") for f in raw.get("context") or ()}
     return Schema(raw["cli_name"], raw.get("description", ""), subcommands, context, raw)
 
 

@@ -37,7 +37,7 @@ def pip(*words):
         "-m",
         "pip",
         "--python",
-        str(BIN / "python"),
+        str(VENV),  # pip finds its python, whatever it is called on this system
         "--disable-pip-version-check",
         "install",
         "--quiet",

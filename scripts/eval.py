@@ -8,6 +8,7 @@ Run     just train-eval name=gh        just train-eval name=gh test=my.jsonl out
 """
 
 import math
+import os
 import time
 from pathlib import Path
 
@@ -45,16 +46,41 @@ def read_cases(path):
             continue
         if not isinstance(case.get("also", []), list):
             fail(f"{where}: 'also' should be a list of answers")
-        for want in [wanted, *case.get("also", [])]:
-            complete = isinstance(want, dict) and (
-                want.get("type") == "clarification"
-                or (want.get("type") == "command" and {"command", "subcommand"} <= set(want))
-            )
-            if not complete:
-                fail(
-                    f'{where}: \'expected\' should be an answer such as {{"type": "command", "command": ..., "subcommand": ..., "args": {{}}, "flags": []}}'
-                )
+        for key, want in [("expected", wanted), *(("also", a) for a in case.get("also", []))]:
+            fault = answer_fault(want)
+            if fault:
+                fail(f"{where}: '{key}' {fault}")
     return [case for _, case in numbered]
+
+
+def check_out(out, path):
+    """End the program, before anything is computed, where the answers could not be written or would replace the rows."""
+    if out.is_dir():
+        fail(f"out={out} is a folder; name a file in it, such as out={out / 'answers.jsonl'}")
+    if out.exists() and out.samefile(path):
+        fail(f"out={out} is the file with the rows, which would be lost; name another file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        fail(f"out={out}: cannot write in {out.parent}; name another file")
+
+
+def answer_fault(want):
+    """What is wrong with an expected answer, or None. Absent args, flags and suggestions are empty ones, and so is null."""
+    asks = isinstance(want, dict) and want.get("type") == "clarification"
+    acts = isinstance(want, dict) and want.get("type") == "command" and {"command", "subcommand"} <= set(want)
+    if not asks and not acts:
+        return 'should be an answer such as {"type": "command", "command": ..., "subcommand": ..., "args": {}, "flags": []}'
+    if asks:
+        suggestions = want["suggestions"] if want.get("suggestions") else []
+        if not isinstance(suggestions, list) or not all(isinstance(s, dict) for s in suggestions):
+            return "has suggestions that are no objects with command and subcommand"
+        return None
+    args, flags = want["args"], want["flags"] = want.get("args") or {}, want.get("flags") or []
+    if not isinstance(want["command"], str) or not isinstance(want["subcommand"], str | None):
+        return "needs the names of a command and a subcommand (null where there is none)"
+    if not isinstance(args, dict) or not isinstance(flags, list) or not all(isinstance(f, str) for f in flags):
+        return "needs args as an object and flags as a list of names"
+    return None
 
 
 def predict(interpreter, cases, what="eval"):
@@ -184,6 +210,9 @@ def main(argv):
     if test and not test.is_file():
         fail(f"test={test}: no such file")
     path = test or need(data_dir(name) / "train_val.jsonl", "train-generate", name)
+    out = Path(settings["out"]) if settings["out"] else None
+    if out:
+        check_out(out, path)
     started = time.time()
     cases = categories(name, read_cases(path))
 
@@ -197,9 +226,9 @@ def main(argv):
             f"run: just train name={name} (or give test=)"
         )
     outputs, seconds = predict(interpreter, cases)
-    if settings["out"]:
-        write_jsonl(Path(settings["out"]), [{"output": o} for o in outputs])
-        print(f"eval: {len(outputs)} answers in {settings['out']}")
+    if out:
+        write_jsonl(out, [{"output": o} for o in outputs])
+        print(f"eval: {len(outputs)} answers in {out}")
     latency = {"p50": scores.percentile(seconds, 50), "p99": scores.percentile(seconds, 99), "n": len(seconds)}
     result = {
         "model": display(model),

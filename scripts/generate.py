@@ -51,10 +51,10 @@ def wanted(settings):
 
 def state(folder, fingerprint):
     """ "none", "current", "changed" (settings or inputs), or "foreign" (written or edited by somebody else)."""
-    if not (folder / "train.jsonl").exists() or not (folder / "train_val.jsonl").exists():
+    now = {name: utils.digest(folder / name) for name in SPLITS.values() if (folder / name).exists()}
+    if not now:
         return "none"
     stage = utils.read_json(folder / "stage.json") or {}
-    now = {name: utils.digest(folder / name) for name in SPLITS.values()}
     if now == stage.get("written"):
         return "current" if stage.get("fingerprint") == fingerprint else "changed"
     # "writing" is what an interrupted run was about to write: its half of the files is not somebody's own work
@@ -64,6 +64,11 @@ def state(folder, fingerprint):
 
 def check_foreign(folder, schema):
     """The rules hold for rows of any origin: the first fault ends the program with its file and line."""
+    for name in SPLITS.values():
+        if not (folder / name).exists():
+            fail(
+                f"{display(folder)} has rows written by hand, but no {name}; write it too, or move the rows away to have new ones made"
+            )
     seen = Seen()
     kept = {s: len(read_rows(folder / name, schema, partial(seen.fault, split=s))) for s, name in SPLITS.items()}
     if not kept["train"] or not kept["val"]:
@@ -225,7 +230,10 @@ def by_claude(settings, schema, fingerprint, force, now):
         journal.file.close()
         path.replace(path.with_name(f"{teacher}.jsonl"))
 
-    return direct.split(collector.accepted, settings["seed"]), facts, done
+    records = direct.split(collector.accepted, settings["seed"])
+    if not any(r["split"] == "val" for r in records):
+        fail(f"{len(records)} rows are too few to hold some of them back for validation; they are kept; raise num=")
+    return records, facts, done
 
 
 def write(folder, fingerprint, records, facts):

@@ -7,6 +7,10 @@ from rows import spell
 from utils import SCHEMAS, load_yaml
 
 
+def some_float(rng):
+    return round(rng.choice((0.1, 0.25, 0.5, 1, 1.5, 2.5, 10)) * rng.randint(1, 9), 2)
+
+
 class Lexicon:
     def __init__(self, values=None):
         """values: another file in place of values.yaml."""
@@ -78,13 +82,15 @@ class Lexicon:
         if arg.type == "integer":
             return (value, text) if isinstance(value, int) else (7, "7")
         if arg.type == "float":
-            value = round(rng.choice((0.1, 0.25, 0.5, 1, 1.5, 2.5, 10)) * rng.randint(1, 9), 2)
+            value = some_float(rng)
             return value, str(value)
         return str(value) if isinstance(value, str) else text, text
 
     def field_value(self, name, kind, rng):
         if kind == "boolean":
             return rng.random() < 0.5
+        if kind == "float":
+            return some_float(rng)
         text, value = self.written(self.guess(name, kind), rng)
         if kind == "integer":
             return value if isinstance(value, int) else rng.randint(1, 3000)

@@ -26,7 +26,9 @@ def requests(schema, config):
 
 
 def ask(number, shared, user, out, count):
-    return request(number, shared, user, out, count, most=min(20_000, 1000 + 2 * out))
+    """A request whose id holds what it says: a reply is used again as long as exactly this would be asked."""
+    mark = utils.digest_text(shared + user)[:8]
+    return request(f"{number}-{mark}", shared, user, out, count, most=min(20_000, 1000 + 2 * out))
 
 
 def estimate(settings, schema):
@@ -46,8 +48,9 @@ def main(argv):
     config = stage_config("generate", settings)["claude"]
     by_hand = settings["teacher"] == "manual"
     client = None if by_hand else connect(config)
-    mark = {"journal": "phrases", "cli": name, "inputs": utils.digest(utils.SCHEMAS / f"{name}.yaml")}
-    journal = utils.Progress(folder / "phrases_progress.jsonl", mark, "delete the file")
+    journal = utils.Progress(
+        folder / "phrases_progress.jsonl", {"journal": "phrases", "cli": name}, "mend or delete that line"
+    )
     batch = "off" if settings["batch"] == "auto" else settings["batch"]  # a few replies: no use waiting for a batch
     exchange = (
         ByHand(folder / "manual-phrases", journal)

@@ -3,6 +3,8 @@
 Run     just train-plan name=gh num=3000
 """
 
+from pathlib import Path
+
 import base_model
 import baselines
 import dpo
@@ -33,6 +35,8 @@ def stages(settings):
     """(stage, state, detail, seconds or None) of every stage, in order. A stage after one that runs will run too."""
     name = settings["name"]
     folder, models = data_dir(name), models_dir(name)
+    counts = row_counts(settings)
+    asked = len(utils.read_jsonl(Path(settings["test"]))) if settings["test"] else counts[1]
     now = generate.state(folder, generate.wanted(settings))
     states = {
         "none": "run",
@@ -45,13 +49,13 @@ def stages(settings):
     yield (
         "generate",
         states[now],
-        f"{settings['num']} rows",
+        f"{sum(counts)} rows",
         (settings["num"] / 600 if by == "phrasebook" else None) if fresh else 0,
     )
 
     base, why, config, fingerprint = sft.plan(settings)
     device = base_model.device_name()
-    rows = settings["num"] * 0.9
+    rows = counts[0]
     epochs = config["training"]["num_train_epochs"]
     slower = 1 if base in (base_model.BUNDLED, base_model.GENERAL) else parameters(base) / BUNDLED_SIZE
     native = device != "cpu" or str(base_model.fast_dtype()).endswith("bfloat16")
@@ -99,9 +103,21 @@ def stages(settings):
     yield (
         "eval",
         "run",
-        settings["test"] or f"{settings['num'] // 10} validation rows",
-        (settings["num"] / 10 + baselines.SLOW_CASES) * SECONDS_PER_ANSWER * slower,
+        settings["test"] or f"{counts[1]} validation rows",
+        (asked + baselines.SLOW_CASES) * SECONDS_PER_ANSWER * slower,
     )
+
+
+def kept_by_hand(settings):
+    return generate.state(data_dir(settings["name"]), generate.wanted(settings)) == "foreign"
+
+
+def row_counts(settings):
+    """Training and validation rows that there will be: those that are there, where somebody wrote them."""
+    if kept_by_hand(settings):
+        files = [data_dir(settings["name"]) / file for file in generate.SPLITS.values()]
+        return [len(utils.read_jsonl(f)) if f.exists() else 0 for f in files]
+    return [settings["num"] - settings["num"] // 10, settings["num"] // 10]
 
 
 def parameters(base):
@@ -115,6 +131,8 @@ def parameters(base):
 def teacher_lines(settings, schema):
     """(what writes the rows, dollars for them, lines about money): of Claude what is missing, by rows and by phrasebook."""
     name, (teacher, why) = settings["name"], generate.teacher_of(settings)
+    if kept_by_hand(settings):
+        return "somebody by hand", 0.0, []
     if teacher == "phrasebook":
         written = phrasebook.path_of(name).exists()
         frames = f"schemas/phrases/{name}.yaml" if written else "frames composed from the schema"

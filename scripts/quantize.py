@@ -20,6 +20,7 @@ from pathlib import Path
 import base_model
 import calibration
 import finetune
+import fresh
 import parity
 import prompt
 import rerank
@@ -40,8 +41,8 @@ def chosen(name):
     sft = need(models_dir(name) / "sft" / "stage.json", "train-sft", name).parent
     dpo = models_dir(name) / "dpo"
     facts = read_json(dpo / "stage.json") or {}
-    fresh = facts.get("fingerprint", {}).get("inputs", {}).get(display(sft)) == utils.digest(sft)
-    return dpo if facts.get("kept") and fresh else sft
+    current = facts.get("fingerprint", {}).get("inputs", {}).get(display(sft)) == utils.digest(sft)
+    return dpo if facts.get("kept") and current else sft
 
 
 def plan(settings):
@@ -164,7 +165,8 @@ def main(argv):
     merge(source, work / "merged")
     need_space(work, 3 * sum(p.stat().st_size for p in (work / "merged").iterdir()))
     convert(work / "merged", work / "plain.gguf")
-    base = (read_json(models_dir(name) / "sft" / "stage.json") or {}).get("base", "")
+    learned = read_json(models_dir(name) / "sft" / "stage.json")
+    given, drawn = data_dir(name) / "train.jsonl", models_dir(name) / "sft" / fresh.DRAWN
     contract = {
         "format": utils.FORMAT,
         "name": name,
@@ -175,12 +177,11 @@ def main(argv):
         "json_schema": json_schema(schema),
         "rerank": rerank.WEIGHTS,
         "evidence": calibration.EVIDENCE,
-        "base": base,
+        "base": learned["base"],
         "stage": source.name,
         "code": utils.VERSION,
-        "data": utils.digest(data_dir(name) / "train.jsonl")
-        if (data_dir(name) / "train.jsonl").exists()
-        else "unknown",
+        "data": learned["fingerprint"]["inputs"].get(display(given), "unknown"),
+        "drawn": utils.digest(drawn) if drawn.exists() else "none",
     }
     write_contract(work / "plain.gguf", work / "f16.gguf", contract)
     if quant != "f16":

@@ -7,6 +7,9 @@ from cli import build, build_arg, value_fits
 from utils import SCHEMAS, display, fail
 from yaml_lines import dotted, line_of
 
+# (type of a context field, type of an argument that can be taken from it): beside the same type
+GIVEN_AS = {("string", "path"), ("path", "string"), ("integer", "float"), ("string", "enum")}
+
 
 def load(name):
     """Schema of schemas/<name>.yaml; on faults, all of them are printed and the program ends."""
@@ -119,7 +122,14 @@ def meaning_faults(raw, lines):
 
     unique(("commands",), raw["commands"], "command")
     unique(("context",), raw.get("context") or [], "context field")
-    fields = {f["name"]: f.get("type", "string") for f in raw.get("context") or ()}
+    fields = {f["name"] for f in raw.get("context") or ()}
+    for k, f in enumerate(raw.get("context") or ()):
+        inside = next((other for other in sorted(fields) if other.startswith(f"{f['name']}.")), None)
+        if inside:
+            fault(("context", k, "name"), f"'{f['name']}' has a value, so '{inside}' cannot lie in it; rename one")
+        for example in f.get("examples") or ():
+            if not isinstance(example, str | int | float):
+                fault(("context", k, "examples"), f"example {example} of '{f['name']}' is no text or number; quote it")
     for i, c in enumerate(raw["commands"]):
         unique(("commands", i, "subcommands"), c.get("subcommands") or [], "subcommand")
         if c.get("subcommands") and (c.get("args") or c.get("flags")):
@@ -160,6 +170,15 @@ def warnings(schema, lines):
     def warn(path, text):
         out.append((line_of(path, lines), text))
 
+    for path, node, label in nodes(raw):
+        for k, a in enumerate(node.get("args") or []):
+            arg = build_arg(a)
+            given = schema.context.get(arg.from_context, arg.type)
+            if given != arg.type and (given, arg.type) not in GIVEN_AS:
+                warn(
+                    (*path, "args", k, "from_context"),
+                    f"'{arg.from_context}' is {given}, but argument '{arg.name}' of '{label}' is {arg.type}; it will never be taken from there",
+                )
     said = {}
     for i, c in enumerate(raw["commands"]):
         for word in {w.lower() for w in [c["name"], *(c.get("aliases") or [])]}:

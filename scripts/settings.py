@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 
-from utils import CONFIGS, QUANT, SCHEMAS, fail, load_yaml
+from utils import CONFIGS, QUANT, SCHEMAS, display, fail, load_yaml
 
 DEFAULTS = {
     "name": None,
@@ -25,6 +25,15 @@ TEACHERS = ("auto", "claude", "phrasebook", "manual")
 BATCHES = ("auto", "on", "off")
 FORMATS = ("both", "json", "human")
 STAGE_CONFIGS = ("generate", "sft", "dpo")
+# what nothing can be done with where it is 0: keys of sections by stage
+COUNTS = {
+    "generate": [("claude", k) for k in ("rows_per_request", "frames_per_subcommand", "concurrency")],
+    "sft": [
+        ("training", k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
+    ],
+    "dpo": [("training", k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")]
+    + [("model", k) for k in ("max_pairs", "prompts_per_pair", "samples")],
+}
 # The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
 QUANTS = (
     "f32 f16 bf16 q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q2_k_s q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k "
@@ -32,11 +41,28 @@ QUANTS = (
 ).split()
 
 
+def config_of(stage):
+    """The sections of training/configs/<stage>_config.yaml."""
+    path = CONFIGS / f"{stage}_config.yaml"
+    config = load_yaml(path)
+    if not isinstance(config, dict) or not all(isinstance(values, dict) for values in config.values()):
+        fail(
+            f"{display(path)} should have sections with keys in them; compare it with the one that came with the project"
+        )
+    return {section: {k: number(v) for k, v in values.items()} for section, values in config.items()}
+
+
+def number(value):
+    """2e-5 is a number to everybody but YAML 1.1, which wants a point in it."""
+    scientific = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+    return float(value) if scientific else value
+
+
 def config_keys():
     """Every `stage.section.key` that the configuration files know, with its default value."""
     keys = {}
     for stage in STAGE_CONFIGS:
-        for section, values in load_yaml(CONFIGS / f"{stage}_config.yaml").items():
+        for section, values in config_of(stage).items():
             for key, value in values.items():
                 keys[f"{stage}.{section}.{key}"] = value
     return keys
@@ -156,14 +182,17 @@ def decisive(config):
 
 def stage_config(stage, settings, base=""):
     """<stage>_config.yaml; over it the base model's own file where there is one; over that the command line."""
-    config = load_yaml(CONFIGS / f"{stage}_config.yaml")
+    config = config_of(stage)
     base = base.partition("+")[0]  # what is merged into a model changes nothing here
     own = CONFIGS / f"{re.sub(r'[^a-z0-9]+', '-', base.lower()).strip('-')}.yaml"
     overlay = (load_yaml(own) or {}).get(stage) or {} if own.exists() else {}
     for section, values in overlay.items():
-        config.setdefault(section, {}).update(values or {})
+        config.setdefault(section, {}).update({k: number(v) for k, v in (values or {}).items()})
     for key, value in settings.items():
         if key.startswith(f"{stage}."):
             _, section, name = key.split(".", 2)
             config[section][name] = value
+    for section, name in COUNTS.get(stage, ()):
+        if config.get(section, {}).get(name, 1) <= 0:
+            fail(f"{stage}.{section}.{name}={config[section][name]} should be more than 0")
     return config

@@ -53,7 +53,7 @@ def run(main):
 def display(path):
     """A path as the user knows it: relative to the project where it lies inside."""
     path = Path(os.fsdecode(path))
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 # ------------------------------------------------------------------------------------------------------- paths
@@ -101,12 +101,14 @@ def read_jsonl(path):
 def numbered_jsonl(path):
     """(line number, object) of every line of a JSON Lines file that is not blank."""
     rows = []
-    with open(path, encoding="utf-8", errors="replace") as f:
+    with open(path, "rb") as f:
         for number, line in enumerate(f, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError:
+                fail(f"{display(path)}:{number}: not UTF-8; save the file as UTF-8")
             except ValueError:
                 row = None
             if not isinstance(row, dict):
@@ -145,16 +147,36 @@ def write_text(path, text):
         raise
 
 
+def locked(file):
+    """Take a lock on an open file that goes with the process; False where another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open cannot be replaced or deleted
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that knows no locks
+        return True
+    return True
+
+
 class Progress:
     """Records of work in progress in a JSON Lines file that survives a kill at any moment.
 
     The first line holds a fingerprint; a file of another fingerprint starts afresh. What follows the last newline was never
     finished and is dropped. `records` is what an earlier run saved; save() appends records and flushes them to disk.
+    As long as it is open, no other process opens it (where the system has flock).
     """
 
     def __init__(self, path, fingerprint, mend):
         self.path, self.records = path, []
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+        if not locked(self.file):
+            fail(f"another run is at work on {display(path)}; wait for its end, or stop it")
+        lines = self.file.read().split(b"\n")[:-1] if path.is_file() else []
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
@@ -165,13 +187,11 @@ class Progress:
                 fail(f"{display(path)}:{number}: not a JSON object; {mend}")
         fresh = self.records[:1] != [{"fingerprint": fingerprint}]
         self.records = [] if fresh else self.records[1:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(path, "wb" if fresh else "r+b")
+        if path.is_file():
+            self.file.truncate(0 if fresh else sum(len(line) + 1 for line in lines))
+            self.file.seek(0, os.SEEK_END)
         if fresh:
             self.write([{"fingerprint": fingerprint}])
-        else:
-            self.file.truncate(sum(len(line) + 1 for line in lines))
-            self.file.seek(0, os.SEEK_END)
 
     @staticmethod
     def holds(path, fingerprint):

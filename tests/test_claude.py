@@ -288,11 +288,15 @@ def request(number):
 @pytest.fixture
 def exchange(tmp_path, monkeypatch):
     """A function (server, **config) -> (Exchange on a journal in tmp_path, list that collects the ids of replies)."""
+    opened = []
 
     def make(server, batch="off", budget=None, **config):
         for k, v in server.env.items():
             monkeypatch.setenv(k, v)
+        for earlier in opened:
+            earlier.file.close()  # as a kill would
         journal = utils.Progress(tmp_path / "journal.jsonl", {"journal": "test"}, "delete it")
+        opened.append(journal)
         config = {**CONFIG, "poll_seconds": 0, "retry_seconds": 0, **config}
         return Exchange(config, journal, batch, budget)
 
@@ -478,6 +482,15 @@ def test_the_budget_is_overshot_by_one_request_at_most(exchange, batch):
         more = exchange(server, batch, budget=99)
         assert run(more, [str(i) for i in range(40)])[0] is True
     assert set(server.paid.values()) == {1}
+
+
+def test_attempts_whose_reply_is_lost_count_against_the_budget(exchange):
+    """One of them counts at $0.0075: the third overshoots, and no fourth leaves."""
+    with FakeClaude(texts=["ok"] * 40, always=lambda: "reset") as server:
+        e = exchange(server, budget=0.02, concurrency=4)
+        assert run(e, [str(i) for i in range(20)]) == (False, [])
+    assert len(e.of("sent")) == len(e.of("lost")) == 3
+    assert 0.02 < e.spent() < 0.02 + worst(request("0"), "claude-opus-4-5", False)
 
 
 def test_estimates_lie_between_what_is_likely_and_the_worst():

@@ -347,3 +347,35 @@ def test_number_of_nouns(one, many):
 )
 def test_gerunds(verb, form):
     assert gerund(verb) == form
+
+
+def test_what_nobody_says_and_what_the_notation_means_otherwise_make_no_fault(tmp_path, monkeypatch):
+    """An alias without a letter, an arrow in descriptions, and a number with a point that the context gives."""
+    schema, faults = cli_schema.from_raw(
+        yaml.safe_load("""
+cli_name: mill
+description: Grinds files => flour
+context:
+  - {name: mill.speed, description: Speed of the stone}
+commands:
+  - name: source
+    aliases: [".", "..."]
+    description: Read a file
+    natural_language: ["json => yaml"]
+    args: [{name: file, type: path, required: true, description: "File => to read"}]
+    flags: [{name: dry, description: "Grain => nothing", natural_language: ["a => b"]}]
+  - name: turn
+    description: Turn the stone
+    args: [{name: speed, type: float, description: Speed of the stone, from_context: mill.speed, required: true}]
+""")
+    )
+    assert faults == []
+    teacher = Teacher(schema, "mill", 0)
+    assert teacher.faults == []
+    drawn = [d for d in (teacher.draw(i, "train", 0) for i in range(300)) if d]
+    assert [f for d in drawn for f in row_faults(d["row"], schema)] == []
+    rows = [d["row"] for d in drawn if d["label"] == "turn" and d["kind"] == "ctx"]
+    known = [r["context"]["mill"]["speed"] for r in rows]
+    assert rows
+    assert all(isinstance(v, float) for v in known)
+    assert any(f'"speed": {v}' in r["output"] for r, v in zip(rows, known, strict=True))

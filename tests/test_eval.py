@@ -116,7 +116,66 @@ def test_a_context_of_another_shape(refused, context):
 )
 def test_an_expected_answer_of_another_shape(refused, expected):
     assert refused(GOOD + jsonl({"instruction": "a", "expected": expected})) == f":2: {SHOULD}"
-    assert refused(GOOD + jsonl({"instruction": "a", "expected": LIST, "also": [ASK, expected]})) == f":2: {SHOULD}"
+    assert (
+        refused(GOOD + jsonl({"instruction": "a", "expected": LIST, "also": [ASK, expected]}))
+        == f":2: {SHOULD.replace('expected', 'also')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"args": ["12"]}, "needs args as an object and flags as a list of names"),
+        ({"flags": "all"}, "needs args as an object and flags as a list of names"),
+        ({"flags": [5]}, "needs args as an object and flags as a list of names"),
+        ({"command": 5}, "needs the names of a command and a subcommand (null where there is none)"),
+        ({"subcommand": ["x"]}, "needs the names of a command and a subcommand (null where there is none)"),
+    ],
+)
+def test_a_part_of_an_expected_answer_of_another_shape(refused, change, fault):
+    row = {"instruction": "a", "expected": {**LIST, **change}}
+    assert refused(GOOD + jsonl(row)) == f":2: 'expected' {fault}"
+
+
+def test_suggestions_that_are_no_commands(refused):
+    row = {"instruction": "a", "expected": LIST, "also": [{**ASK, "suggestions": ["list"]}]}
+    assert refused(GOOD + jsonl(row)) == ":2: 'also' has suggestions that are no objects with command and subcommand"
+
+
+def test_null_is_nothing(read):
+    (case,) = read(jsonl({"instruction": "a", "expected": {**LIST, "args": None, "flags": None}}))
+    assert (case["expected"]["args"], case["expected"]["flags"]) == ({}, [])
+
+
+def test_a_byte_order_mark_and_windows_lines_are_read(read, tmp_path):
+    assert len(read("\ufeff" + GOOD.replace("\n", "\r\n") * 2)) == 2
+
+
+def test_rows_that_are_not_utf8(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(GOOD.encode() + '{"instruction": "caf\u00e9"}\n'.encode("latin-1"))
+    monkeypatch.setattr(sys, "argv", ["eval.py"])
+    with pytest.raises(SystemExit):
+        evaluation.read_cases(path)
+    assert capsys.readouterr().err == f"eval.py: {path}:2: not UTF-8; save the file as UTF-8\n"
+
+
+def test_answers_that_could_not_be_written_are_refused_before_they_are_computed(project, tmp_path):
+    model = project.models() / "clitron-notes-q4_k_m.gguf"
+    model.parent.mkdir(parents=True)
+    model.write_text("not a model")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(GOOD)
+    words = ["name=notes", f"test={rows}"]
+    assert project.fails("eval.py", *words, f"out={rows}") == (
+        f"eval.py: out={rows} is the file with the rows, which would be lost; name another file"
+    )
+    assert rows.read_text() == GOOD
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    assert project.fails("eval.py", *words, f"out={folder}") == (
+        f"eval.py: out={folder} is a folder; name a file in it, such as out={folder / 'answers.jsonl'}"
+    )
 
 
 @pytest.mark.parametrize("output", ["", "list", "[]", None, 5, {"type": "command"}])

@@ -392,6 +392,27 @@ def test_an_empty_file_is_no_data(project, made):
     )
 
 
+@pytest.mark.parametrize("gone", ["train.jsonl", "train_val.jsonl"])
+def test_half_a_data_set_by_hand_is_not_replaced(project, made, gone):
+    (project.data()).mkdir(parents=True)
+    (other,) = {"train.jsonl", "train_val.jsonl"} - {gone}
+    shutil.copy(made.data() / other, project.data())
+    before = (project.data() / other).read_bytes()
+    assert project.fails("generate.py", *WORDS) == (
+        f"generate.py: training/data/notes has rows written by hand, but no {gone}; "
+        "write it too, or move the rows away to have new ones made"
+    )
+    assert (project.data() / other).read_bytes() == before
+
+
+def test_half_a_data_set_of_the_teacher_is_made_whole(project, made):
+    shutil.copytree(made.data(), project.data())
+    (project.data() / "train_val.jsonl").unlink()
+    done = project.run("generate.py", *WORDS)
+    assert done.returncode == 0, done.stderr
+    assert all((project.data() / f).read_bytes() == (made.data() / f).read_bytes() for f in ROWS)
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", "{}"])
 def test_a_broken_stage_json_makes_the_data_foreign(project, made, content):
     take(project, made)

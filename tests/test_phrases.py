@@ -177,6 +177,18 @@ def test_what_was_paid_for_is_not_asked_again(project):
     assert set(server.paid.values()) == {1}
 
 
+def test_replies_stay_where_a_schema_changes_without_another_word_to_claude(project):
+    path, some = path_of(project), texts()
+    with FakeClaude(texts=some, faults=["", "credit"]) as server:
+        assert run(project, server, "generate.claude.concurrency=1").returncode == 1
+        with open(project.root / "schemas" / "notes.yaml", "a") as f:
+            f.write("# mended later\n")
+        done = run(project, server, "generate.claude.concurrency=1")
+        assert done.returncode == 0, done.stderr
+    assert set(server.paid.values()) == {1}
+    assert path.exists()
+
+
 def test_a_phrasebook_that_is_there_is_left_alone(project):
     (project.root / "schemas" / "phrases").mkdir(exist_ok=True)
     (project.root / "schemas" / "phrases" / "notes.yaml").write_text("cli_name: notes\n")

@@ -163,6 +163,7 @@ def test_contract_of_the_file(trained, tiny_base):
         "stage": "sft",
         "code": utils.VERSION,
         "data": utils.digest(trained.data() / "train.jsonl"),
+        "drawn": "none",  # one epoch
     }
     assert curves.keys() == calibration.PEOPLE.keys()
     for kind, curve in curves.items():

@@ -343,7 +343,43 @@ def test_context_fields_have_types_and_arguments_may_name_them(read):
     assert schema.by_label["run"].arg["size"].from_context == "git.branch"
 
 
+def test_a_context_field_without_a_type_has_that_of_its_argument(read):
+    text = "context:\n  - name: a\n  - name: b\n" + with_arg("from_context: a", "type: integer")
+    schema, faults = read(text)
+    assert (faults, schema.context, schema.warnings) == ([], {"a": "integer", "b": "string"}, [])
+
+
+def test_context_fields_that_lie_in_each_other_and_examples_that_are_no_values(read):
+    text = "context:\n  - name: git\n  - name: git.branch\n  - name: day\n    examples: [2024-01-01, x, 5]\n"
+    assert read(text + with_arg()) == (
+        None,
+        [
+            "2: context[0].name: 'git' has a value, so 'git.branch' cannot lie in it; rename one",
+            "5: context[2].examples: example 2024-01-01 of 'day' is no text or number; quote it",
+        ],
+    )
+
+
+@pytest.mark.parametrize("destructive", ["true", "false"])
+def test_a_command_that_is_destructive_has_destructive_subcommands(read, destructive):
+    text = with_command(f"destructive: {destructive}", "subcommands: [{name: a}, {name: b, destructive: true}]")
+    schema, faults = read(text)
+    assert faults == []
+    assert [s.destructive for s in schema.subcommands] == [destructive == "true", True]
+
+
 # ------------------------------------------------------------------------------------------------------------ warnings
+def test_a_context_field_of_another_type_than_its_argument_is_warned_of(read):
+    text = "context:\n  - {name: a, type: string}\n" + with_arg("type: integer", "from_context: a")
+    schema, faults = read(text)
+    assert faults == []
+    assert schema.warnings == [
+        "10: 'a' is string, but argument 'size' of 'run' is integer; it will never be taken from there"
+    ]
+    schema, _ = read(text.replace("integer", "path"))
+    assert schema.warnings == []
+
+
 def test_what_makes_a_tool_ambiguous_is_warned_of_in_file_order(read):
     schema, faults = read("""\
 cli_name: tool

@@ -328,6 +328,33 @@ def test_who_watches_a_training_does_not_decide_its_result():
     assert settings.decisive(plain)["training"] == plain["training"]
 
 
+def test_numbers_of_a_configuration_file_may_be_written_as_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "CONFIGS", tmp_path)
+    (tmp_path / "sft_config.yaml").write_text("training: {rate: 2e-5, other: 1E+3, name: e5, num: 3}\n")
+    (tmp_path / "small.yaml").write_text("sft: {training: {rate: 3e-4}}\n")
+    read = stage_config("sft", {"name": "gh"}, "owner/none")["training"]
+    assert read == {"rate": 2e-5, "other": 1000.0, "name": "e5", "num": 3}
+    assert stage_config("sft", {"name": "gh"}, "small")["training"]["rate"] == 3e-4
+
+
+@pytest.mark.parametrize("text", ["", "training:\n", "training: 5\n", "- a\n"])
+def test_a_configuration_file_without_sections_is_one_line(tmp_path, monkeypatch, capsys, text):
+    monkeypatch.setattr(settings, "CONFIGS", tmp_path)
+    (tmp_path / "dpo_config.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        stage_config("dpo", {"name": "gh"})
+    assert capsys.readouterr().err.endswith(
+        "dpo_config.yaml should have sections with keys in them; compare it with the one that came with the project\n"
+    )
+
+
+@pytest.mark.parametrize("key", ["generate.claude.concurrency", "dpo.model.samples", "sft.training.num_train_epochs"])
+def test_what_nothing_can_be_done_with_is_refused(key, capsys):
+    with pytest.raises(SystemExit):
+        stage_config(key.partition(".")[0], parse("name=gh", f"{key}=0"))
+    assert capsys.readouterr().err.endswith(f"{key}=0 should be more than 0\n")
+
+
 @pytest.mark.parametrize("base", ["Owner/My_Model.v2", "owner/my-model-v2", "/owner/my model v2/"])
 def test_the_file_of_a_base_is_found_by_its_name_in_small_letters(tmp_path, monkeypatch, base):
     monkeypatch.setattr(settings, "CONFIGS", tmp_path)
@@ -387,6 +414,20 @@ def test_progress_continues_after_what_was_saved(tmp_path):
         assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[: i + 2])
         work.file.close()
     assert [json.loads(line) for line in whole.splitlines()] == [{"fingerprint": PRINT}, *RECORDS]
+
+
+def test_a_second_run_on_the_same_file_is_refused_and_nothing_is_lost(tmp_path, capsys):
+    pytest.importorskip("fcntl")
+    path = tmp_path / "p.jsonl"
+    first = progress(path)
+    first.save(RECORDS[:1])
+    with pytest.raises(SystemExit) as stop:
+        progress(path)
+    said = f"another run is at work on {path}; wait for its end, or stop it"
+    assert (stop.value.code, capsys.readouterr().err.partition(": ")[2]) == (1, f"{said}\n")
+    first.save(RECORDS[1:2])
+    first.file.close()
+    assert progress(path).records == RECORDS[:2]
 
 
 def test_saving_nothing_changes_nothing(tmp_path):

@@ -45,7 +45,7 @@ class Exchange:
     def __init__(self, config, journal, batch="auto", budget=None, label="generate", client=None):
         self.config, self.journal, self.batch, self.budget, self.label = config, journal, batch, budget, label
         self.model, self.client, self.lock = config["model"], client or connect(config), threading.Lock()
-        self.halt = threading.Event()
+        self.halt, self.running = threading.Event(), {}
         self.batches = Batches(self)
 
     # --------------------------------------------------------------------------------------------------- journal
@@ -128,7 +128,7 @@ class Exchange:
     # -------------------------------------------------------------------------------------------------- messages
     def send_messages(self, requests, seen):
         """One reply each, a few at a time. The first goes alone: it writes the cache that the others read."""
-        queue, running, alone = list(requests), {}, True
+        queue, running, alone = list(requests), self.running, True
         with ThreadPoolExecutor(self.config["concurrency"]) as pool:
             while True:
                 try:
@@ -188,6 +188,9 @@ class Exchange:
                 return None
             if self.halt.wait(self.pause(error, attempt)):
                 return None
+            others = [r for r in list(self.running.values()) if r is not request]
+            if request not in self.affordable([*others, request], False):
+                return None  # what was lost counts: another attempt could overshoot the budget by more than one request
         if never_left(error):
             raise Stop(f"no connection to the API ({words(error)}); the same command continues; {OFFLINE}")
         self.note({"kind": "failed", "id": request["id"], "why": words(error)})

@@ -128,12 +128,15 @@ def kind_of_phrase(phrase, lexicon, words):
     return "noun" if " " in phrase or phrase.endswith("s") else "unknown"
 
 
+def spoken(names):
+    """Names as they are said, without those that nobody says: `.` for `source`."""
+    return [spaced(n) for n in names if re.search(r"\w", n)]
+
+
 def read(sub, schema, lexicon, words):
     """The Reading of a subcommand, without what the others own."""
-    name, aliases = spaced(sub.name or sub.command), [spaced(a) for a in sub.aliases]
-    group = [spaced(w) for w in (sub.command, *sub.command_aliases)] if sub.name else []
-    if sub.name is None:
-        aliases = [spaced(a) for a in sub.command_aliases]
+    name, aliases = spaced(sub.name or sub.command), spoken(sub.aliases if sub.name else sub.command_aliases)
+    group = [spaced(sub.command), *spoken(sub.command_aliases)] if sub.name else []
     r = Reading(sub, group=list(dict.fromkeys(singular(g) for g in group)))
     first, verb_first = name.split()[0], False
     if sub.name and first not in lexicon.first_words and name not in words["nouns"]:

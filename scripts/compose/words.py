@@ -10,6 +10,8 @@ def spaced(name):
 
 
 def safe(text):
+    """A text in which nothing means anything to the notation; an arrow has no other spelling there."""
+    text = text.replace("=>", "->")
     return SPECIAL.sub(r"\\\1", text)
 
 
