@@ -377,5 +377,5 @@ commands:
     rows = [d["row"] for d in drawn if d["label"] == "turn" and d["kind"] == "ctx"]
     known = [r["context"]["mill"]["speed"] for r in rows]
     assert rows
-    assert all(isinstance(v, float) for v in known)
+    assert all(isinstance(v, int | float) for v in known)
     assert any(f'"speed": {v}' in r["output"] for r, v in zip(rows, known, strict=True))

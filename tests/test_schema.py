@@ -374,7 +374,7 @@ def test_a_context_field_of_another_type_than_its_argument_is_warned_of(read):
     schema, faults = read(text)
     assert faults == []
     assert schema.warnings == [
-        "10: 'a' is string, but argument 'size' of 'run' is integer; it will never be taken from there"
+        "12: 'a' is string, but argument 'size' of 'run' is integer; it will never be taken from there"
     ]
     schema, _ = read(text.replace("integer", "path"))
     assert schema.warnings == []
