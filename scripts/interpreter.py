@@ -15,8 +15,9 @@ import rerank
 from cli import build
 from decoder import LONGEST, Decoder, decided
 from mending import mended, promising
-from rows import clarification, dumps, ungrounded
+from rows import clarification, dumps, flatten, ungrounded
 from utils import FORMAT, display, fail
+from words import hollow, pointing_at
 
 RUN, CONFIRM, CLARIFY = (
     0.9,
@@ -132,16 +133,32 @@ class Interpreter(Decoder):
         """The answer without values that are neither in the words nor in the context: the rule that holds for training rows.
 
         A model that has nothing to put where the grammar wants a value invents one. Where the command needs it, or a pointing word
-        stands for it, that becomes a question; an optional value is left out.
+        stands for it, that becomes a question; an optional value is left out. "PRs for this branch" is a question too where no branch is known.
         """
+        if answer["type"] != "command":
+            return answer
         words = f"{text}\n{prompt.user_text(text, None)}"  # as typed, and as the model reads it
         made_up = ungrounded(answer, words, context, self.schema)
-        if not made_up:
-            return answer
         sub = self.schema.by_key[answer["command"], answer["subcommand"]]
-        for name in made_up:
+        pointed = self.pointed_at(sub, answer["args"], text, context)
+        for name in [*made_up, *pointed]:
             arg = sub.arg[name]
             if arg.required or arg.from_context:
                 category = "pronoun" if arg.from_context else "missing_arg"
                 return clarification(self.schema, category, [sub.label], name.replace("_", " "))
-        return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}}
+        return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}} if made_up else answer
+
+    def pointed_at(self, sub, args, text, context):
+        """Names of the arguments that the words point at by their noun, and for which neither the context nor the words have anything."""
+        known = flatten(context)
+        return [
+            arg.name
+            for arg in sub.args
+            if arg.from_context
+            and arg.from_context not in known
+            and (
+                arg.name not in args
+                or (isinstance(args[arg.name], str) and hollow(args[arg.name], sub, self.schema, text))
+            )
+            and pointing_at(sub, arg.from_context).search(text)
+        ]

@@ -393,6 +393,24 @@ def test_a_pointing_word_that_nothing_resolves_is_asked_for(used, dictate):
     assert answer_of(used, "list this folder")["message"] == "Which folder do you mean?"
 
 
+@pytest.mark.parametrize("text", ["list the current folder", "what's in the folder I'm in", "this folder, please"])
+def test_a_thing_that_is_pointed_at_is_asked_for_where_nobody_knows_it(used, dictate, text):
+    """Though the command would do without it, and the model did."""
+    dictate(used, LISTED % "{}")
+    assert answer_of(used, text)["message"] == "Which folder do you mean?"
+    dictate(used, LISTED % "{}")
+    assert answer_of(used, text, HERE)["type"] == "command"
+    dictate(used, LISTED % '{"folder": "folder"}')
+    assert answer_of(used, text)["message"] == "Which folder do you mean?"
+
+
+def test_a_thing_that_is_named_is_not_asked_for(used, dictate):
+    dictate(used, LISTED % '{"folder": "work"}')
+    assert answer_of(used, "list this folder: work")["args"] == {"folder": "work"}
+    dictate(used, LISTED % "{}")
+    assert answer_of(used, "list every folder")["args"] == {}
+
+
 # ------------------------------------------------------------------------------------------------- several readings
 @pytest.fixture
 def torn_between(used, monkeypatch):

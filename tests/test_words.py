@@ -4,7 +4,7 @@ import pytest
 import schema as cli_schema
 from cli import Flag, build
 from tiny import NOTES
-from words import hear, hollow, names, negative, nouns, places, silenced, slip, stems
+from words import hear, hollow, names, negative, nouns, places, pointing_at, silenced, slip, stems
 
 GH = cli_schema.load("gh")
 
@@ -22,6 +22,26 @@ def test_an_option_is_named_by_its_name_its_values_and_its_synonyms_but_not_by_t
     assert "stat" in known["state"][0]
     assert all(not stem & {"pr", "list"} for stem, _ in known.values())
     assert names(NOTES.by_label["list"])[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("label", "field", "text", "points"),
+    [
+        ("pr list", "git.current_branch", "PRs for this branch", True),
+        ("pr list", "git.current_branch", "prs of the branch i'm on", True),
+        ("pr list", "git.current_branch", "prs for the checked-out branch.", True),
+        ("pr list", "git.current_branch", "prs for this branching", False),
+        ("pr list", "git.current_branch", "prs for branch x", False),
+        ("pr list", "git.current_branch", "this pr is on a branch", False),
+        ("pr merge", "git.current_pr", "merge this pull request", True),
+        ("pr merge", "git.current_pr", "merge the current PR", True),
+        ("pr merge", "git.current_pr", "merge this", False),
+        ("repo list", "git.repo_owner", "more by this owner", True),
+        ("repo view", "git.repo_name", "open this repo", True),
+    ],
+)
+def test_a_thing_is_pointed_at_by_its_noun(label, field, text, points):
+    assert bool(pointing_at(GH.by_label[label], field).search(text)) is points
 
 
 def test_words_that_every_request_has_name_nothing():
