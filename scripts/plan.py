@@ -36,7 +36,10 @@ def stages(settings):
     name = settings["name"]
     folder, models = data_dir(name), models_dir(name)
     counts = row_counts(settings)
-    asked = len(utils.read_jsonl(Path(settings["test"]))) if settings["test"] else counts[1]
+    test = Path(settings["test"]) if settings["test"] else None
+    if test and not test.is_file():
+        utils.fail(f"test={test}: no such file")
+    asked = len(utils.read_jsonl(test)) if test else counts[1]
     now = generate.state(folder, generate.wanted(settings))
     states = {
         "none": "run",

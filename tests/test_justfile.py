@@ -93,6 +93,23 @@ def test_the_plan_tells_back_the_settings_it_was_given(project):
     assert stages[4].endswith("   training/models/notes/clitron-notes-q8_0.gguf")
     assert stages[5].endswith("   6 validation rows")
     assert last.endswith(f", $0.00; nothing was run; to run it: just train {' '.join(words)}")
+
+
+def test_the_plan_knows_rows_that_somebody_wrote_and_those_of_test(project, tmp_path):
+    answer = {"type": "command", "command": "list", "subcommand": None, "args": {}, "flags": [], "confidence": 0.95}
+    row = {"context": None, "output": json.dumps(answer)}
+    project.data().mkdir(parents=True)
+    for file, n in (("train.jsonl", 5), ("train_val.jsonl", 2)):
+        rows = [{**row, "instruction": f"show all, {file} {i}"} for i in range(n)]
+        (project.data() / file).write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = project.run("plan.py", "name=notes", "base=bundled")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *stages, _ = done.stdout.splitlines()
+    assert first == "plan: notes, 9 subcommands, teacher somebody by hand, seed 0"
+    assert stages[0].split("   ")[-1].strip() == "7 rows"
+    assert stages[5].endswith("   2 validation rows")
+    gone = tmp_path / "gone.jsonl"
+    assert project.fails("plan.py", "name=notes", f"test={gone}") == f"plan.py: test={gone}: no such file"
     assert not (project.root / "training" / "data").exists()
     assert not (project.root / "training" / "models").exists()
 

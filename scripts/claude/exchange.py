@@ -128,7 +128,8 @@ class Exchange:
     # -------------------------------------------------------------------------------------------------- messages
     def send_messages(self, requests, seen):
         """One reply each, a few at a time. The first goes alone: it writes the cache that the others read."""
-        queue, running, alone = list(requests), self.running, True
+        queue, alone = list(requests), True
+        running = self.running = {}
         with ThreadPoolExecutor(self.config["concurrency"]) as pool:
             while True:
                 try:
