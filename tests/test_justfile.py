@@ -93,6 +93,7 @@ def test_the_plan_tells_back_the_settings_it_was_given(project):
     assert stages[4].endswith("   training/models/notes/clitron-notes-q8_0.gguf")
     assert stages[5].endswith("   6 validation rows")
     assert last.endswith(f", $0.00; nothing was run; to run it: just train {' '.join(words)}")
+    assert not (project.root / "training" / "data").exists()
 
 
 def test_the_plan_knows_rows_that_somebody_wrote_and_those_of_test(project, tmp_path):
@@ -110,7 +111,6 @@ def test_the_plan_knows_rows_that_somebody_wrote_and_those_of_test(project, tmp_
     assert stages[5].endswith("   2 validation rows")
     gone = tmp_path / "gone.jsonl"
     assert project.fails("plan.py", "name=notes", f"test={gone}") == f"plan.py: test={gone}: no such file"
-    assert not (project.root / "training" / "data").exists()
     assert not (project.root / "training" / "models").exists()
 
 
