@@ -208,8 +208,8 @@ def load_tuned(folder, dtype=None, train=False):
 
     facts = read_json(folder / "stage.json")
     base = facts["base"]
-    trained_on = facts.get("fingerprint", {}).get("inputs", {}).get(display(ADAPTER))
-    if base == GENERAL and trained_on != digest(ADAPTER):
+    trained_on = facts.get("fingerprint", {}).get("inputs", {})
+    if base == GENERAL and digest(ADAPTER) not in trained_on.values():
         fail(
             f"{display(folder)} was trained on another general adapter than the one that is here now; "
             f"run: just train-sft name={folder.parent.name}"

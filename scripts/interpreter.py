@@ -17,7 +17,7 @@ from decoder import LONGEST, Decoder, decided
 from mending import mended, promising
 from rows import clarification, dumps, flatten, ungrounded
 from utils import FORMAT, display, fail
-from words import hollow, pointing_at
+from words import hollow, pointing_at, thing
 
 RUN, CONFIRM, CLARIFY = (
     0.9,
@@ -145,7 +145,8 @@ class Interpreter(Decoder):
             arg = sub.arg[name]
             if arg.required or arg.from_context:
                 category = "pronoun" if arg.from_context else "missing_arg"
-                return clarification(self.schema, category, [sub.label], name.replace("_", " "))
+                asked = thing(arg.from_context) if name in pointed else name.replace("_", " ")
+                return clarification(self.schema, category, [sub.label], asked)
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}} if made_up else answer
 
     def pointed_at(self, sub, args, text, context):

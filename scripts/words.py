@@ -158,16 +158,22 @@ def slip(typed, word):
     return typed[at:] == word[at + 1 :] or typed[at + 1 :] == word[at:]
 
 
+def thing(field):
+    """git.current_branch -> branch"""
+    words = re.sub(r"[-_. ]+", " ", field.rpartition(".")[2]).lower()
+    return words.removesuffix(" name").removesuffix(" id").split()[-1]
+
+
 @functools.cache
 def pointing_at(sub, field):
     """A pattern of the words that point at the thing that a context field holds: "this branch", "the branch I'm on" for git.current_branch.
 
-    The thing is the last word of the field, or what the subcommand's command is called where that is the same."""
-    words = re.sub(r"[-_. ]+", " ", field.rpartition(".")[2]).lower().removesuffix(" name").removesuffix(" id").split()
-    things = {words[-1]} | ({a.lower() for a in sub.command_aliases} if words[-1] == sub.command.lower() else set())
-    thing = "|".join(re.sub(r"\\?[-_ ]", r"[-_ ]", re.escape(t)) for t in sorted(things))
+    The thing is thing(field), or what the subcommand's command is called where that is the same."""
+    held = thing(field)
+    said = {held} | ({a.lower() for a in sub.command_aliases} if held == sub.command.lower() else set())
+    one = "|".join(re.sub(r"\\?[-_ ]", r"[-_ ]", re.escape(t)) for t in sorted(said))
     return re.compile(
-        rf"(?<!\w)(?:(?:this|current|checked[- ]out) (?:{thing})|(?:{thing}) (?:i|we)(?:['’]m|['’]re| am| are) (?:on|in|at))(?!\w)",
+        rf"(?<!\w)(?:(?:this|current|checked[- ]out) (?:{one})|(?:{one}) (?:i|we)(?:['’]m|['’]re| am| are) (?:on|in|at))(?!\w)",
         re.IGNORECASE,
     )
 

@@ -200,16 +200,24 @@ def test_a_phrasebook_that_is_there_is_left_alone(project):
 def test_by_hand(project):
     path = path_of(project)
     line = project.fails("phrases.py", "name=notes", "teacher=manual")
-    assert "paste training/data/notes/manual-phrases/frames-1.prompt.txt into a conversation" in line
     folder = project.data() / "manual-phrases"
+
+    def prompt_of(number):
+        """Its name holds what it says, so that a reply to another prompt is never taken for one to this."""
+        (found,) = folder.glob(f"{number}-*.prompt.txt")
+        return found
+
+    def reply(number, text, ending):
+        (folder / prompt_of(number).name.replace(".prompt.txt", f".reply.{ending}")).write_text(text)
+
+    assert f"paste training/data/notes/manual-phrases/{prompt_of('frames-1').name} into a conversation" in line
     for number, text in zip(
         [f"frames-{i + 1}" for i in range(len(parts()))] + ["clarify"], texts([("add", "jot {txt}")]), strict=True
     ):
-        assert (folder / f"{number}.prompt.txt").exists()
-        (folder / f"{number}.reply.md").write_text(text)
+        reply(number, text, "md")
     line = project.fails("phrases.py", "name=notes", "teacher=manual")
-    assert "manual-phrases/repair-1.prompt.txt" in line
-    (folder / "repair-1.reply.txt").write_text("1. jot {text} down")
+    assert f"manual-phrases/{prompt_of('repair-1').name}" in line
+    reply("repair-1", "1. jot {text} down", "txt")
     done = run(project, None, "teacher=manual")
     assert done.returncode == 0, done.stderr
     assert "jot {text} down" in path.read_text()
