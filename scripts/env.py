@@ -71,7 +71,7 @@ def main():
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
         fail("pip is missing; install it (Debian: apt install python3-pip) and run: just setup")
     print(
-        "setup: installing into .venv; the first time takes 6 to 9 minutes, most of them compiling llama.cpp",
+        "setup: installing into .venv; the first time takes 6 to 10 minutes, most of them compiling llama.cpp",
         flush=True,
     )
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
