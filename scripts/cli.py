@@ -103,8 +103,8 @@ def build(raw):
                     destructive=bool(s.get("destructive") or c.get("destructive")),
                 )
             )
-    taken = {a.from_context: a.type for s in subcommands for a in s.args if a.from_context and a.type != "enum"}
     # a field that does not say its type has that of the argument it is for
+    taken = {a.from_context: a.type for s in subcommands for a in s.args if a.from_context and a.type != "enum"}
     context = {f["name"]: f.get("type") or taken.get(f["name"], "string") for f in raw.get("context") or ()}
     return Schema(raw["cli_name"], raw.get("description", ""), subcommands, context, raw)
 

@@ -26,13 +26,11 @@ BATCHES = ("auto", "on", "off")
 FORMATS = ("both", "json", "human")
 STAGE_CONFIGS = ("generate", "sft", "dpo")
 # what nothing can be done with where it is 0: keys of sections by stage
+TRAINS = [("training", k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")]
 COUNTS = {
     "generate": [("claude", k) for k in ("rows_per_request", "frames_per_subcommand", "concurrency")],
-    "sft": [
-        ("training", k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")
-    ],
-    "dpo": [("training", k) for k in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs")]
-    + [("model", k) for k in ("max_pairs", "prompts_per_pair", "samples")],
+    "sft": TRAINS,
+    "dpo": [*TRAINS, *(("model", k) for k in ("max_pairs", "prompts_per_pair", "samples"))],
 }
 # The types of llama.cpp's quantizer by their usual names; tests/test_quantize.py holds the list against llama_cpp.
 QUANTS = (
