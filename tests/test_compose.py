@@ -12,6 +12,7 @@ import pytest
 import schema as cli_schema
 import utils
 import yaml
+from compose.speech import unsaid
 from compose.words import gerund
 from lexicon import Lexicon, plural, singular
 from rows import row_faults
@@ -294,6 +295,80 @@ def test_all_of_them_and_one_of_them_exclude_each_other(book):
     assert {f.flags for f in shared} == {(), ("all-piers",)}
     assert ("get", "+all-piers") not in book.options
     assert any(f.points == ("pier",) for f in shared)
+
+
+RADIO = """
+cli_name: radio
+description: A radio
+context: [{name: radio.current_station, type: string, description: Station that is on}]
+commands:
+  - name: logs
+    description: Print what a station wrote
+    args: [{name: station, type: string, required: true, description: Name of the station, from_context: radio.current_station}]
+    flags:
+      - {name: follow, description: Keep printing new lines, natural_language: [stream]}
+      - {name: logs, description: With the logs of the logs}
+  - name: erase
+    description: Delete a recording
+    args: [{name: recording, type: string, required: true, description: Name of the recording}]
+    flags: [{name: force, description: Without a word}]
+  - name: list
+    description: List the recordings
+    args: [{name: genre, type: enum, values: [jazz, talk], description: Genre to keep}]
+    flags:
+      - {name: watch, description: Keep showing changes}
+      - {name: recordings, description: Nothing else}
+"""
+
+
+@pytest.fixture(scope="module")
+def radio():
+    schema, faults = cli_schema.from_raw(yaml.safe_load(RADIO))
+    assert faults == []
+    return compose.phrasebook(schema, Lexicon())
+
+
+def test_a_flag_that_is_said_as_the_verb_sets_it(radio):
+    logs, erase, many = (meanings(radio, label) for label in ("logs", "erase", "list"))
+    assert logs["follow the logs of station {station}"][1] == ("follow",)
+    assert logs["keep streaming logs of the {station} station"][1] == ("follow",)
+    assert logs["stream the logs"][1:3] == (("follow",), ("station",))
+    assert erase["force erase {recording}"][1] == ("force",)
+    assert many["watch the recordings"][1] == ("watch",)
+
+
+def test_no_frame_says_a_flag_that_it_does_not_set(radio):
+    """But for words that name the subcommand, or what it acts on."""
+    for label, flag, words in (
+        ("logs", "follow", "follow|stream"),
+        ("erase", "force", "force"),
+        ("list", "watch", "watch"),
+    ):
+        says = {text: found[1] for text, found in meanings(radio, label).items() if re.search(rf"\b({words})\b", text)}
+        assert says
+        assert all(flag in flags for flags in says.values())
+    for label, word in (("logs", "logs"), ("list", "recordings")):
+        assert any(word in text and not found[1] for text, found in meanings(radio, label).items())
+
+
+def test_a_noun_with_an_option_is_a_list(radio):
+    found = meanings(radio, "list")
+    assert any(text.startswith("recordings ") and "{genre}" in text for text in found)
+    assert any(text.startswith("recordings ") and "watch" in flags for text, (_, flags, *_) in found.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("(see|follow|read) what <t> says", "(see|read) what <t> says"),
+        ("(follow|keep following) <t>", ""),
+        ("follow <t>", ""),
+        ("{follow} of <t> (now|)", "{follow} of <t> (now|)"),
+        ("followed by <t>", "followed by <t>"),
+    ],
+)
+def test_alternatives_with_a_word_are_left_out(text, left):
+    assert unsaid(text, ["follow", "keep"]) == left
 
 
 def test_off_topic_leaves_out_what_the_cli_does():

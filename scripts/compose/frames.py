@@ -28,6 +28,7 @@ class Frames(Descriptions, Missing):
             self.without_target()
         if r.style == "many" or (r.target and not r.target.required and not self.r.kind and r.style == "attr"):
             self.many()
+        self.by_flag()
         self.says()
         self.typed()
         self.missing()
@@ -223,6 +224,12 @@ class Frames(Descriptions, Missing):
                     continue
                 filled = text.replace("<v>", self.either(verbs[:5])).replace("<ns>", plural(noun)).replace("<n>", noun)
                 self.add(template, filled, effects)
+        listed = [f"{{{r.kind.name}}}"] if r.kind else [plural(n) for n, _ in found if n in r.lists][:2]
+        for noun in listed if r.style == "many" else []:  # "pods here", where "pods" alone says too little
+            for phrases in options.phrases(r, self.schema, self.lexicon, self.words).values():
+                for phrase in self.pick(phrases, 3):
+                    said, _, effects = phrase.partition(" => ")
+                    self.add("<ns> <option>", f"{noun} {said}", effects)
         for noun, effects in self.pick(found, 4):
             for attr in r.attrs[:3] if r.style != "many" or r.target else []:
                 self.add("<a> of <ns>", f"{safe(attr)} of (the|all|my|all the) {plural(noun)}", effects)
@@ -241,6 +248,44 @@ class Frames(Descriptions, Missing):
                     self.add(
                         "what <ns> in <place>", f"(what|which) {plural(noun)} (are|run|do we have) {where}", effects
                     )
+
+    def by_flag(self):
+        """A flag that is said as the verb, where the subcommand reads something ("follow the logs of web", "watch the pods"), or before the
+        verb ("force delete web")."""
+        r = self.r
+        for flag in r.sub.flags:
+            said, effects = self.flag_words(flag), f"+{flag.name}"
+            verbs = [v for w in said if w in self.words["reads_on"] for v in (w, f"keep {gerund(w)}")]
+            if verbs and (r.attrs or r.style == "many"):
+                self.read_on(self.either(verbs), effects)
+            for word in [w for w in said if w in self.words["adverbs"]]:
+                for verb in self.pick(self.spoken(True), 3) if r.style == "act" else []:
+                    for form in self.pick(self.given(), 3) + self.pick(self.pointing(), 1):
+                        text = self.fill(f"{safe(word)} {safe(verb)} <t> <r>", form, self.rest())
+                        self.add("<flag> <v> <t>", text, f"{form.effects} {effects}".strip(), form.open)
+
+    def read_on(self, verb, effects):
+        """Frames of a verb that says to read and to go on reading."""
+        r = self.r
+        for attr in [x for x in r.attrs if " " not in x or not r.verbs][:3]:
+            a = safe(attr)
+            for text in (
+                f"{verb} (the|) {a} (of|for|from) <t> <r>",
+                f"{verb} <t> {a} <r>",
+                f"(can|could) you {verb} the {a} of <t> <r>",
+            ):
+                named = [f for f in self.given() if "{" in f.text]
+                for form in self.pick(named, 2) + self.pick(self.pointing() if "of" in text else [], 1):
+                    effect = f"{form.effects} {effects}".strip()
+                    self.add("<flag> the <a> of <t>", self.fill(text, form, self.rest()), effect, form.open)
+            if r.thing and not r.rest and (r.value_of_thing or not r.kind):
+                at = f"{r.kind.name}={r.value_of_thing} @{r.target.name}" if r.kind else f"@{r.target.name}"
+                self.add("<flag> the <a>", f"{verb} (the|) {a}", f"{at} {effects}")
+        if r.style == "many":
+            nouns = [f"{{{r.kind.name}}}"] if r.kind else [plural(safe(n)) for n in r.nouns[:2]]
+            for noun in nouns:
+                self.add("<flag> <ns>", f"{verb} (the|all|my|) {noun}", effects)
+                self.add("<flag> <ns>", f"(i want|i need|i'd like) to {verb} (the|my) {noun}", effects)
 
     def typed(self):
         """As one types it: "rollout restart web", "kubectl get pods"."""
