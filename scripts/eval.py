@@ -242,7 +242,7 @@ def main(argv):
     }
     print("  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**latency))
     result["seconds"] = round(time.time() - started)
-    report = models_dir(name) / model_report.of_file(test, quant)
+    report = model_report.record_of(name, test, quant)
     utils.write_json(report, result)
     if result["n"]:
         found = model_report.report(name, interpreter.schema)

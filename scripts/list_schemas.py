@@ -40,7 +40,7 @@ def row(path):
 
 def main(argv):
     parse_settings(argv, needs_name=False)
-    rows = [row(p) for p in sorted(SCHEMAS.glob("*.yaml"))]
+    rows = [row(p) for p in sorted(SCHEMAS.glob("*.yaml")) if p.is_file()]
     if not rows:
         utils.fail("no schema in schemas/; write schemas/mycli.yaml (see the README)")
     rows = [["NAME", "CLI", "COMMANDS", "SUBCOMMANDS", "ROWS", "MODELS"], *rows]

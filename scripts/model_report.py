@@ -33,6 +33,15 @@ def of_file(path, quant):
     return f"evaluation{stem}{'' if quant == utils.QUANT else '.' + quant}.json"
 
 
+def record_of(name, path, quant):
+    """The file of an evaluation; that of another file with the same name, in another folder, keeps its own."""
+    record = models_dir(name) / of_file(path, quant)
+    if path and (read_json(record) or {}).get("rows") not in (None, utils.display(path)):
+        mark = utils.digest_text(str(path.resolve()))[:6]
+        record = record.with_name(of_file(path.with_stem(f"{path.stem}-{mark}"), quant))
+    return record
+
+
 def evaluations(name):
     """Every evaluation with scores of a GGUF that is still there: people's rows first, then the data set's own."""
     folder = models_dir(name)

@@ -162,7 +162,7 @@ def typed(key, value, like):
 
 
 def check_name(name, needs_schema=True):
-    have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml"))]
+    have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml")) if p.is_file()]
     if not name:
         fail(f"name= is missing; say name={have[0] if have else 'mycli'} (schemas: {' '.join(have) or 'none yet'})")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):

@@ -285,6 +285,7 @@ def test_the_table_shows_data_models_and_broken_schemas(project):
 
 def test_one_fault_in_the_table_is_not_said_in_the_plural(project):
     write(project, "broken.yaml", SMALL.replace("integer", "number"))
+    (project.root / "schemas" / "folder.yaml").mkdir()  # no schema, and no reason to stop
     lines = project.run("list_schemas.py").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["NAME", "broken", "gh", "notes"]
     assert lines[1].endswith("  1 fault in the schema: just train-check name=broken")

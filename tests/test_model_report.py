@@ -153,6 +153,19 @@ def test_each_quantization_has_an_evaluation_of_its_own(tmp_path):
     assert model_report.of_file(tmp_path / "gh_dev.jsonl", "q8_0") == "evaluation-gh_dev.q8_0.json"
 
 
+def test_files_of_one_name_in_two_folders_keep_an_evaluation_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_report, "models_dir", lambda _: tmp_path)
+    found = []
+    for folder in ("a", "b", "a", "b"):
+        rows = tmp_path / folder / "people.jsonl"
+        record = model_report.record_of("notes", rows, "q4_k_m")
+        utils.write_json(record, {"rows": utils.display(rows)})
+        found.append(record.name)
+    assert found[0] == found[2] == "evaluation-people.json"
+    assert found[1] == found[3] != found[0]
+    assert found[1].startswith("evaluation-people-")
+
+
 def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "eval_loss": 1.1}, {"step": 2, "eval_exact_match": 0.5}]
     utils.write_jsonl(facts.folder / "sft" / "log.jsonl", log)
