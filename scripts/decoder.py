@@ -191,12 +191,30 @@ class Decoder:
         """Natural log of the probability of each token of an answer (with EOS), given the request."""
         start = self.prompt_tokens(text, context)
         wanted = [*self.tokenize(answer, False), self.eos]
+        rows = [self.feed(start).copy(), *self.feed_each(start, wanted[:-1])]
+        return [float(logits[token]) - log_sum(logits) for logits, token in zip(rows, wanted, strict=True)]
+
+    def feed_each(self, start, tokens):
+        """Logits after each of these tokens, in one batch, behind a start that was fed just now."""
+        import numpy as np
+
         out = []
-        logits = self.feed(start)
-        for i, token in enumerate(wanted):
-            out.append(float(logits[token]) - log_sum(logits))
-            if i + 1 < len(wanted):
-                logits = self.feed(start + wanted[: i + 1])
+        for at in range(0, len(tokens), self.llm.n_batch):
+            some = tokens[at : at + self.llm.n_batch]
+            batch = self.lib.llama_batch_init(len(some), 0, 1)
+            try:
+                batch.n_tokens = len(some)
+                for i, token in enumerate(some):
+                    batch.token[i], batch.pos[i], batch.logits[i] = token, len(start) + at + i, 1
+                    batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
+                if self.lib.llama_decode(self.ctx, batch):
+                    raise RuntimeError("llama.cpp has no room for the answer")
+                found = (self.lib.llama_get_logits_ith(self.ctx, i) for i in range(len(some)))
+                out += [np.ctypeslib.as_array(row, shape=(self.n_vocab,)).copy() for row in found]
+            finally:
+                self.lib.llama_batch_free(batch)
+        self.llm.n_tokens = len(start) + len(tokens)
+        self.cached = [*start, *tokens]
         return out
 
     def written(self, tokens):
