@@ -195,7 +195,7 @@ class Decoder:
         return [float(logits[token]) - log_sum(logits) for logits, token in zip(rows, wanted, strict=True)]
 
     def feed_each(self, start, tokens):
-        """Logits after each of these tokens, in one batch, behind a start that was fed just now."""
+        """Logits after each of these tokens, computed together, behind a start that was fed just now."""
         import numpy as np
 
         out = []

@@ -234,7 +234,7 @@ def main(argv):
         "model": display(model),
         "model_digest": utils.digest(model),
         "base": interpreter.facts.get("base", "unknown"),
-        "rows": display(path),
+        "rows": display(path.resolve()),
         "of": utils.digest(path),
         "own": test is None,
         "latency_seconds": latency,
@@ -242,7 +242,7 @@ def main(argv):
     }
     print("  latency p50 {p50:.2f} s, p99 {p99:.2f} s".format(**latency))
     result["seconds"] = round(time.time() - started)
-    report = model_report.record_of(name, test, quant)
+    report = model_report.record_of(name, test and test.resolve(), quant)
     utils.write_json(report, result)
     if result["n"]:
         found = model_report.report(name, interpreter.schema)

@@ -15,15 +15,19 @@ import rerank
 from cli import build
 from decoder import LONGEST, Decoder, decided
 from mending import mended, promising
-from rows import clarification, dumps, flatten, ungrounded
+from rows import clarification, dumps, filled, flatten, ungrounded
 from utils import FORMAT, display, fail
-from words import hollow, pointing_at, thing
+from words import hollow, pointing_at, points, thing
 
 RUN, CONFIRM, CLARIFY = (
     0.9,
     0.7,
     0.5,
 )  # confidence from which a host runs, asks for a yes, offers suggestions; below: asks
+MADE_UP = {"integer": 4821, "float": 48.21, "boolean": True, "string": "zeta-lane"}  # of a context field, by its type
+# types of arguments in which a made-up value can be told from one that was meant
+TAKEN = ("string", "path", "integer", "float")
+ARGS = '"args":'
 
 
 def contract(path):
@@ -125,6 +129,7 @@ class Interpreter(Decoder):
                 reading = self.decode(start, self.matcher, reading.head)  # a question has no words before it is chosen
                 answer = reading and reading.answer
             if answer:
+                answer = self.asked_back(answer, text, context)
                 shown = calibration.evidence(answer, seen, text, self.schema)
                 return {**answer, "confidence": calibration.weighed(sure, sum(probabilities), shown, self.evidence)}
         return {**clarification(self.schema, "unclear", []), "confidence": 0.0}  # the model lost itself
@@ -148,6 +153,25 @@ class Interpreter(Decoder):
                 asked = thing(arg.from_context) if name in pointed else name.replace("_", " ")
                 return clarification(self.schema, category, [sub.label], asked)
         return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}} if made_up else answer
+
+    def asked_back(self, answer, text, context):
+        """The answer; or a question, where the words point at something that nobody knows: "squash this in" without a pull request.
+
+        What words point at is what the model takes from a context that has it. So where they point, a command that lacks an argument which
+        context could give, and does not, is read once more beside a context with made-up values: if the model takes one up, they asked for it.
+        """
+        if answer["type"] != "command" or not self.branch or not points(text):
+            return answer
+        sub, has = self.schema.by_key[answer["command"], answer["subcommand"]], {*answer["args"], *flatten(context)}
+        open_ = [a for a in sub.args if a.from_context and not has & {a.name, a.from_context} and a.type in TAKEN]
+        if not open_:
+            return answer
+        made_up = {field: MADE_UP.get(kind, MADE_UP["string"]) for field, kind in self.schema.context.items()}
+        head = self.tokenize(dumps(answer).partition(ARGS)[0] + ARGS, False)
+        other = self.decode(self.prompt_tokens(text, filled(context, made_up)), self.matcher, head)
+        args = other.answer["args"] if other else {}
+        taken = next((a for a in open_ if str(args.get(a.name)) == str(made_up[a.from_context])), None)
+        return clarification(self.schema, "pronoun", [sub.label], thing(taken.from_context)) if taken else answer
 
     def pointed_at(self, sub, args, text, context):
         """Names of the arguments that the words point at by their noun, and for which neither the context nor the words have anything."""

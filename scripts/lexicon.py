@@ -25,6 +25,7 @@ class Lexicon:
         self.verbs = load_yaml(folder / "verbs.yaml")
         synonyms = load_yaml(folder / "synonyms.yaml")
         self.things, self.flags, self.values = (synonyms[k] for k in ("things", "flags", "values"))
+        self.nouns = set()  # singular words for things of a CLI, which are no good names: "print jobs"
         self.first_words = {phrase.split()[0] for name, line in self.verbs.items() for phrase in [name, *line]} - {
             "what",
             "where",
@@ -79,6 +80,10 @@ class Lexicon:
                 return value, str(value)
             return str(value), str(value)
         text, value = self.written(kind, rng)
+        for _ in range(3):
+            if singular(text.lower()) not in self.nouns:
+                break
+            text, value = self.written(kind, rng)
         if arg.type == "integer":
             return (value, text) if isinstance(value, int) else (7, "7")
         if arg.type == "float":

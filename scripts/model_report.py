@@ -34,10 +34,10 @@ def of_file(path, quant):
 
 
 def record_of(name, path, quant):
-    """The file of an evaluation; that of another file with the same name, in another folder, keeps its own."""
+    """The file of an evaluation of a file of rows (an absolute path, or None for the data set's own); another of its name keeps its own."""
     record = models_dir(name) / of_file(path, quant)
     if path and (read_json(record) or {}).get("rows") not in (None, utils.display(path)):
-        mark = utils.digest_text(str(path.resolve()))[:6]
+        mark = utils.digest_text(str(path))[:6]
         record = record.with_name(of_file(path.with_stem(f"{path.stem}-{mark}"), quant))
     return record
 

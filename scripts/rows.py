@@ -5,6 +5,7 @@ A row is {"instruction": str, "context": dict or None, "output": str}; output is
   {"type": "clarification", "message", "suggestions": [{"label", "command", "subcommand"}], "confidence"}
 """
 
+import copy
 import json
 import re
 
@@ -232,6 +233,26 @@ def flatten(context):
                 out[f"{prefix}{key}"] = value
 
     walk("", context or {})
+    return out
+
+
+def filled(context, fields):
+    """A context (dict or None) with these dotted fields, {"git.current_pr": 1}, where it has no value for them and has room."""
+    out, known = copy.deepcopy(context) or {}, flatten(context)
+    for path, value in fields.items():
+        if path in known:
+            continue
+        *groups, name = path.split(".")
+        inside = out
+        for group in groups:
+            if inside.get(group) is None:
+                inside[group] = {}
+            inside = inside[group]
+            if not isinstance(inside, dict):
+                break
+        else:
+            if inside.get(name) is None:
+                inside[name] = value
     return out
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 import compose
 import phrasebook
 from cli import value_fits
-from lexicon import Lexicon
+from lexicon import Lexicon, singular
 from rows import clarification, command, dumps
 from speaker import Speaker, shortness
 from utils import SCHEMAS
@@ -48,6 +48,7 @@ class Teacher:
         self.schema, self.seed, self.faults = schema, seed, []
         path = phrasebook.path_of(name)
         self.lexicon = lexicon or Lexicon()
+        self.lexicon.nouns = things(schema)
         if path.exists():
             book, self.faults = phrasebook.read(path, schema)
             self.book = book or phrasebook.Phrasebook({}, {}, {}, {})
@@ -260,6 +261,14 @@ def nest(context):
             node = node.setdefault(g, {})
         node[leaf] = value
     return out
+
+
+def things(schema):
+    """Singular words for what a CLI is about: its commands with subcommands, and the values of its enums."""
+    named = {w for s in schema.subcommands if s.name for w in (s.command, *s.command_aliases)}
+    return {
+        singular(str(w).lower()) for w in (*named, *(v for s in schema.subcommands for a in s.args for v in a.values))
+    }
 
 
 def freeze(key):

@@ -11,6 +11,7 @@ EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
 RELATIVE = "are|is|was|were|has|have|had|need|needs|want|wants|can|do|does|did|i|we|you|they|he|she"  # behind a "that" that points at nothing
 DETERMINER = re.compile(r"(?<!\w)(this|that|these|those|current) $", re.IGNORECASE)
 POINTING = re.compile(rf"(?<!\w)(?!that\W+(?:{RELATIVE})(?!\w))(?:{'|'.join(POINTERS)})(?!\w)", re.IGNORECASE)
+THAT_IS_ALL = re.compile(r"(?<!\w)that(?:['’]s| is) (?:all|it)(?!\w)", re.IGNORECASE)
 NO = frozenset(
     "no not don't dont doesn't isn't aren't wasn't can't cannot won't shouldn't never without except keep".split()
 )
@@ -156,6 +157,11 @@ def slip(typed, word):
     if len(typed) == len(word):
         return typed != word and typed[at : at + 2] == word[at : at + 2][::-1] and typed[at + 2 :] == word[at + 2 :]
     return typed[at:] == word[at + 1 :] or typed[at + 1 :] == word[at:]
+
+
+def points(text):
+    """Whether a request has a pointing word, outside of quotes and of "that's all"."""
+    return bool(POINTING.search(THAT_IS_ALL.sub(" ", QUOTED.sub(" ", text))))
 
 
 def thing(field):

@@ -11,7 +11,7 @@ import gguf
 import numpy as np
 import prompt
 import pytest
-from interpreter import Interpreter, contract
+from interpreter import MADE_UP, Interpreter, contract
 from mending import promising
 from rows import answer_faults, canonical, dumps
 from utils import FORMAT
@@ -251,7 +251,7 @@ def answer_of(used, text="buy milk", context=None):
 
 def test_a_dictated_command_comes_out_with_the_probability_of_its_words(used, dictate):
     tokens = dictate(used, ADD % '"buy milk"', lead=14.0)
-    answer = answer_of(used)
+    answer = answer_of(used, context=HERE)
     assert dictate.calls < len(tokens) / 2  # the grammar forces the others
     assert {k: v for k, v in answer.items() if k != "confidence"} == {
         "type": "command",
@@ -409,6 +409,72 @@ def test_a_thing_that_is_named_is_not_asked_for(used, dictate):
     assert answer_of(used, "list this folder: work")["args"] == {"folder": "work"}
     dictate(used, LISTED % "{}")
     assert answer_of(used, "list every folder")["args"] == {}
+
+
+@pytest.fixture
+def beside(used, dictate, monkeypatch):
+    """Dictate one answer, and another beside a context with made-up values; [prompts] that were made of such contexts."""
+
+    def make(plain, filled):
+        asked, ways = [], {}
+        for way, text in (("plain", plain), ("filled", filled)):
+            dictate(used, text)
+            ways[way] = used.prompt_tokens, used.feed
+
+        def prompt_tokens(text, context):
+            way = "filled" if MADE_UP["string"] in str(context) else "plain"
+            asked.extend([context] if way == "filled" else [])
+            made, feed = ways[way]
+            monkeypatch.setattr(used, "feed", feed)
+            return made(text, context)
+
+        monkeypatch.setattr(used, "prompt_tokens", prompt_tokens)
+        return asked
+
+    return make
+
+
+TAKEN = LISTED % '{"folder": "zeta-lane"}'
+
+
+def test_what_the_model_would_take_from_a_context_is_asked_for_where_nobody_knows_it(used, beside):
+    beside(LISTED % "{}", TAKEN)
+    answer = answer_of(used, "what is left in here?")
+    assert answer["message"] == "Which folder do you mean?"
+    assert answer["suggestions"] == [{"label": "list", "command": "list", "subcommand": None}]
+    beside(LISTED % "{}", TAKEN)
+    assert answer_of(used, "what is left in here?", {"notes": {"current_note": 3}})["type"] == "clarification"
+
+
+def test_what_it_would_not_take_is_not_asked_for(used, beside):
+    asked = beside(LISTED % "{}", LISTED % "{}")
+    assert answer_of(used, "is it empty?")["type"] == "command"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "plain, text, context",
+    [
+        (
+            LISTED % "{}",
+            "what is left in here?",
+            {"notes": {"current_folder": "work"}},
+        ),  # it is known and was not taken
+        (LISTED % '{"folder": "work"}', "is it in work?", None),
+        (LISTED % "{}", "what is left?", None),  # nothing is pointed at
+    ],
+)
+def test_what_nothing_could_be_taken_from_is_read_once(used, beside, plain, text, context):
+    asked = beside(plain, TAKEN)
+    assert answer_of(used, text, context)["type"] == "command"
+    assert asked == []
+
+
+def test_contexts_of_any_shape_can_be_filled(used, beside):
+    for context in ({"notes": "full"}, {"notes": {"current_folder": {"name": None}}}, {"": None}, {"notes": None}):
+        asked = beside(LISTED % "{}", LISTED % "{}")
+        assert answer_of(used, "what is left in here?", context)["type"] == "command"
+        assert len(asked) == 1
 
 
 # ------------------------------------------------------------------------------------------------- several readings
@@ -620,6 +686,19 @@ def test_likelihoods_are_those_of_the_softmax(used):
     first = used.llm.tokenize(b"x", add_bos=False, special=False)[0]
     want = logits[first] - np.log(np.exp(logits).sum())
     assert used.log_likelihoods("buy milk", None, "x")[0] == pytest.approx(want, abs=1e-4)
+
+
+def test_the_likelihoods_of_a_batch_are_those_of_one_token_at_a_time(used):
+    start = used.prompt_tokens("buy milk", HERE)
+    wanted = [*used.tokenize(ADD % '"buy milk"' * 9, False), used.eos]
+    one_by_one = []
+    for i, token in enumerate(wanted):
+        logits = used.feed([*start, *wanted[:i]]).astype(np.float64)
+        one_by_one.append(logits[token] - np.log(np.exp(logits).sum()))
+    assert used.log_likelihoods("buy milk", HERE, ADD % '"buy milk"' * 9) == pytest.approx(one_by_one, abs=1e-3)
+    before = used.complete("show my notes")
+    used.cached = []
+    assert used.complete("show my notes") == before  # what the batch left in the KV cache is no part of the next answer
 
 
 def test_a_control_token_in_an_answer_is_read_as_text(used):

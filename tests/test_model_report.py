@@ -157,7 +157,7 @@ def test_files_of_one_name_in_two_folders_keep_an_evaluation_each(tmp_path, monk
     monkeypatch.setattr(model_report, "models_dir", lambda _: tmp_path)
     found = []
     for folder in ("a", "b", "a", "b"):
-        rows = tmp_path / folder / "people.jsonl"
+        rows = (tmp_path / folder / "people.jsonl").resolve()
         record = model_report.record_of("notes", rows, "q4_k_m")
         utils.write_json(record, {"rows": utils.display(rows)})
         found.append(record.name)

@@ -7,7 +7,7 @@ import rows
 import schema as cli_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import Seen, answer_faults, canonical, clarification, command, dumps, flatten, row_faults, said, spell
+from rows import Seen, answer_faults, canonical, clarification, command, dumps, filled, flatten, row_faults, said, spell
 
 GH = cli_schema.load("gh")
 MERGE = GH.by_label["pr merge"]
@@ -522,3 +522,12 @@ def test_rows_by_hand_are_read_in_the_one_spelling(tmp_path, capsys):
     assert f"{path}:1: grounding" in said_so and said_so.endswith(
         "mend the row, or run train-generate-force for fresh data\n"
     )
+
+
+def test_a_context_is_filled_where_it_has_no_value_and_room():
+    fields = {"git.current_pr": 1, "git.repo.name": "x", "top": True}
+    assert filled(None, fields) == {"git": {"current_pr": 1, "repo": {"name": "x"}}, "top": True}
+    some = {"git": {"current_pr": None, "repo": "acme"}, "top": 0, "other": [1]}
+    assert filled(some, fields) == {"git": {"current_pr": 1, "repo": "acme"}, "top": 0, "other": [1]}
+    assert some["git"]["current_pr"] is None
+    assert filled({"git.current_pr": 12}, {"git.current_pr": 1}) == {"git.current_pr": 12}

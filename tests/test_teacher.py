@@ -13,6 +13,7 @@ import pytest
 import rows
 import schema as cli_schema
 import utils
+from lexicon import Lexicon
 from rows import flatten
 from speaker import Said, tidy
 from teacher import Teacher, freeze, nest
@@ -480,3 +481,28 @@ def test_nest_and_flatten_are_opposites():
 def test_freeze_turns_the_lists_of_json_into_tuples():
     key = (("phrase", ("pr list", "web")), "x")
     assert freeze(json.loads(json.dumps(key))) == key
+
+
+def test_a_thing_of_the_cli_is_no_name():
+    raw = {
+        "cli_name": "ops",
+        "description": "Jobs",
+        "commands": [
+            {
+                "name": "job",
+                "description": "Jobs",
+                "aliases": ["jobs", "tasks"],
+                "subcommands": [
+                    {"name": "stop", "description": "Stop a job", "args": [{"name": "name", "required": True}]}
+                ],
+            }
+        ],
+    }
+    schema, faults = cli_schema.from_raw(raw)
+    assert faults == []
+    teacher, rng = Teacher(schema, "ops", 0), random.Random(0)
+    arg = schema.by_label["job stop"].arg["name"]
+    drawn = [teacher.lexicon.value(arg, "noun", rng)[0] for _ in range(3000)]
+    assert {"stream", "theme"} <= set(drawn)
+    assert drawn.count("job") <= 1
+    assert [Lexicon().value(arg, "noun", rng)[0] for _ in range(3000)].count("job") > 10

@@ -4,7 +4,7 @@ import pytest
 import schema as cli_schema
 from cli import Flag, build
 from tiny import NOTES
-from words import hear, hollow, names, negative, nouns, places, pointing_at, silenced, slip, stems
+from words import hear, hollow, names, negative, nouns, places, pointing_at, points, silenced, slip, stems
 
 GH = cli_schema.load("gh")
 
@@ -194,3 +194,17 @@ def test_options_that_say_no_themselves():
     assert negative(Flag("no-headers"))
     assert negative(Flag("bare", natural_language=("without headers",)))
     assert not negative(Flag("notes", natural_language=("nothing else",)))
+
+
+@pytest.mark.parametrize(
+    "text", ["merge this", "is it done?", "close that one", "PRs on the current branch", "here, please"]
+)
+def test_a_request_that_points(text):
+    assert points(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["merge 12", "close 12, that's all", "title 'fix this now'", "PRs that are open", "That is it.", ""]
+)
+def test_a_request_that_does_not_point(text):
+    assert not points(text)

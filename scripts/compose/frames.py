@@ -196,7 +196,6 @@ class Frames(Descriptions, Missing):
     def many(self):
         """Lists: all of them, by a noun or by the kind's values."""
         r = self.r
-        all_is_a_value = any("all" in x.values for x in r.sub.args) or "all" in r.sub.flag
         if r.kind:
             found = [(safe(singular(spaced(v))), f"{r.kind.name}={v}") for v in r.kind.values]
             for verb in self.verbs(full=True)[:VERBS]:
@@ -206,7 +205,7 @@ class Frames(Descriptions, Missing):
             found = [(safe(n), "") for n in r.nouns[:3]]
         if not found:
             return
-        verbs = [v for v in self.spoken(True) if not (all_is_a_value and "all" in v.split())] or [
+        verbs = [v for v in self.spoken(True) if not (self.all_is_a_value and "all" in v.split())] or [
             "show",
             "show me",
             "list",
@@ -215,17 +214,17 @@ class Frames(Descriptions, Missing):
             template = text
             if r.style == "attr":
                 text = text.replace("<ns>", f"<ns> {self.either(r.attrs[:2])}") if text.startswith("<v>") else ""
-            if all_is_a_value:
+            if self.all_is_a_value:
                 text = re.sub(r"\((?=[^()]*\ball\b)([^()]*)\)", without_all, text)
-            if not text or (all_is_a_value and re.search(r"\ball\b", text)):
+            if not text or (self.all_is_a_value and re.search(r"\ball\b", text)):
                 continue
             for noun, effects in self.pick(found, 3 if r.kind else 1):
                 if "<v>" not in text and noun not in r.lists:
                     continue
                 filled = text.replace("<v>", self.either(verbs[:5])).replace("<ns>", plural(noun)).replace("<n>", noun)
                 self.add(template, filled, effects)
-        listed = [f"{{{r.kind.name}}}"] if r.kind else [plural(n) for n, _ in found if n in r.lists][:2]
-        for noun in listed if r.style == "many" else []:  # "pods here", where "pods" alone says too little
+        # "pods here", where "pods" alone says too little
+        for noun in self.listed() if r.style == "many" and not r.rest else []:
             for phrases in options.phrases(r, self.schema, self.lexicon, self.words).values():
                 for phrase in self.pick(phrases, 3):
                     said, _, effects = phrase.partition(" => ")
@@ -251,41 +250,57 @@ class Frames(Descriptions, Missing):
 
     def by_flag(self):
         """A flag that is said as the verb, where the subcommand reads something ("follow the logs of web", "watch the pods"), or before the
-        verb ("force delete web")."""
+        verb ("force delete web"). Never a verb that is another subcommand's own."""
         r = self.r
-        for flag in r.sub.flags:
-            said, effects = self.flag_words(flag), f"+{flag.name}"
-            verbs = [v for w in said if w in self.words["reads_on"] for v in (w, f"keep {gerund(w)}")]
-            if verbs and (r.attrs or r.style == "many"):
-                self.read_on(self.either(verbs), effects)
+        for name, said in r.flag_words.items():
+            verbs = [
+                v for w in said if w in self.words["reads_on"] for v in (w, f"keep {gerund(w)}") if w not in r.others
+            ]
+            if verbs and r.style == "many" and not r.rest:
+                self.read_many(self.either(verbs), f"+{name}")
+            elif verbs and r.attrs:
+                self.read_on(self.either(verbs), f"+{name}")
             for word in [w for w in said if w in self.words["adverbs"]]:
-                for verb in self.pick(self.spoken(True), 3) if r.style == "act" else []:
-                    for form in self.pick(self.given(), 3) + self.pick(self.pointing(), 1):
+                for verb in (
+                    self.pick([v for v in self.spoken(True) if v.count(" ") < 2], 3) if r.style == "act" else []
+                ):
+                    clear = [[f for f in fs if f.full or verb in r.alone] for fs in (self.given(), self.pointing())]
+                    for form in self.pick(clear[0], 3) + self.pick(clear[1], 1):
                         text = self.fill(f"{safe(word)} {safe(verb)} <t> <r>", form, self.rest())
-                        self.add("<flag> <v> <t>", text, f"{form.effects} {effects}".strip(), form.open)
+                        self.add("<flag> <v> <t>", text, f"{form.effects} +{name}".strip(), form.open)
 
     def read_on(self, verb, effects):
-        """Frames of a verb that says to read and to go on reading."""
+        """Frames of a verb that says to read and to go on reading: of something."""
         r = self.r
         for attr in [x for x in r.attrs if " " not in x or not r.verbs][:3]:
-            a = safe(attr)
+            a, alone = safe(attr), attr in r.alone
+            given = [f for f in self.given() if "{" in f.text and (f.full or alone)]
+            near = [f for f in self.pointing() if f.full or alone]
             for text in (
                 f"{verb} (the|) {a} (of|for|from) <t> <r>",
                 f"{verb} <t> {a} <r>",
                 f"(can|could) you {verb} the {a} of <t> <r>",
             ):
-                named = [f for f in self.given() if "{" in f.text]
-                for form in self.pick(named, 2) + self.pick(self.pointing() if "of" in text else [], 1):
+                for form in self.pick(given, 2) + self.pick(near if "of" in text else [], 1):
                     effect = f"{form.effects} {effects}".strip()
                     self.add("<flag> the <a> of <t>", self.fill(text, form, self.rest()), effect, form.open)
-            if r.thing and not r.rest and (r.value_of_thing or not r.kind):
-                at = f"{r.kind.name}={r.value_of_thing} @{r.target.name}" if r.kind else f"@{r.target.name}"
-                self.add("<flag> the <a>", f"{verb} (the|) {a}", f"{at} {effects}")
-        if r.style == "many":
-            nouns = [f"{{{r.kind.name}}}"] if r.kind else [plural(safe(n)) for n in r.nouns[:2]]
-            for noun in nouns:
-                self.add("<flag> <ns>", f"{verb} (the|all|my|) {noun}", effects)
-                self.add("<flag> <ns>", f"(i want|i need|i'd like) to {verb} (the|my) {noun}", effects)
+            if alone and r.thing and not r.rest and not self.must_say_kind and (r.value_of_thing or not r.kind):
+                kind = f"{r.kind.name}={r.value_of_thing} " if r.kind else ""
+                self.add("<flag> the <a>", f"{verb} (the|) {a}", f"{kind}~{r.target.name} {effects}")
+
+    def read_many(self, verb, effects):
+        """The same of a list."""
+        every = "" if self.all_is_a_value else "all|"
+        for noun in self.listed():
+            self.add("<flag> <ns>", f"{verb} (the|{every}my|) {noun}", effects)
+            self.add("<flag> <ns>", f"(i want|i need|i'd like) to {verb} (the|my) {noun}", effects)
+
+    def listed(self):
+        """What is listed by this subcommand and no other, as a slot of its kind or nouns in the plural."""
+        r = self.r
+        if r.kind:
+            return [f"{{{r.kind.name}}}"] if r.lists.issuperset(r.kind_words) else []
+        return [plural(safe(n)) for n in r.nouns[:3] if n in r.lists][:2]
 
     def typed(self):
         """As one types it: "rollout restart web", "kubectl get pods"."""

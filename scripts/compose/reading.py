@@ -2,18 +2,20 @@
 its kind, and which noun of a description stands for which argument. frames.py makes sentences of it. Imports no torch.
 """
 
+import functools
 import re
 from dataclasses import dataclass, field
 
 from cli import Arg, Subcommand
 from lexicon import plural, singular
 
-from compose.words import leaf, safe, spaced
+from compose.words import leaf, safe, spaced, unsaid
 
 STOPS = set(  # words that end the noun phrase a description begins with
     "to that in of on for it is are was with each there when the a an which who what where from into as at by gets must shall "
     "while one all be can will has have every only this these if and or not than between inside".split()
 )
+WORD = re.compile(r"(?!(?:the|and|for|with|from|this|that)$)[a-z]{3,}")  # that may say a flag
 PREPOSITIONS = tuple("in to at on into from for of with".split())
 LEADING = re.compile(
     r"(?:optional |required |the |its |their |your |a |an )*(?:(?:name|names|number|id|ids|key|title|path|address|address|slug|kind|type"
@@ -40,6 +42,7 @@ class Reading:
     style: str = "act"  # act, attr, create, write, seek, many
     alone: set = field(default_factory=set)  # verbs and attrs that mean this subcommand without a noun
     lists: set = field(default_factory=set)  # nouns that no other subcommand lists
+    others: set = field(default_factory=set)  # verbs of the other subcommands
 
     @property
     def thing(self):
@@ -61,6 +64,19 @@ class Reading:
     @property
     def words(self):
         return " ".join(filter(None, (self.sub.command, self.sub.name)))
+
+    @functools.cached_property
+    def flag_words(self):
+        """{flag name: single words that say it}, but for those that say the subcommand or what it acts on: "follow" of logs --follow."""
+        nouns = (*self.nouns, *self.group, *self.kind_words)
+        own = {w for text in (self.words, *self.verbs, *self.attrs, *nouns, *map(plural, nouns)) for w in text.split()}
+        said = {f.name: (spaced(f.name), *(n.lower() for n in f.natural_language)) for f in self.sub.flags}
+        return {name: [w for w in dict.fromkeys(ws) if WORD.fullmatch(w) and w not in own] for name, ws in said.items()}
+
+    def honest(self, text, effects):
+        """A text of the notation without alternatives that say a flag which its effects do not set; "" where nothing is left."""
+        unset = (ws for name, ws in self.flag_words.items() if f"+{name}" not in effects.split())
+        return unsaid(text, [w for ws in unset for w in ws])
 
 
 def head(arg, words):
@@ -227,7 +243,7 @@ def style(r, words):
 
 
 def settle(readings, needy):
-    """Drop synonyms that another subcommand has for itself; fill `alone`: the verbs that need no noun."""
+    """Drop synonyms that another subcommand has for itself; fill `alone`, the verbs that need no noun, and `others`, what is not its own."""
 
     def scope(r):
         """What a verb is said with: nouns, kinds, or nothing; lists are asked for in the plural."""
@@ -247,6 +263,7 @@ def settle(readings, needy):
         r.alone = {v for v in (*r.verbs, *r.attrs) if own[v] == {label}}
         r.alone |= {v for v in r.synonyms if v not in own and weak[v] == {label}}
         r.alone -= set() if r.rest else set(needy)
+        r.others = {v for x in readings if x is not r for v in x.verbs}
         listers = [x for x in readings if x is not r and x.style == "many"]
         mine = {n.removesuffix("s") if r.style == "many" and not r.target else n for n in scopes[label]}
         r.lists = {n for n in mine if not any({n, n + "s"} & scopes[x.sub.label] for x in listers)}

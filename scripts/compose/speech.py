@@ -14,19 +14,6 @@ from compose.words import a, safe, spaced
 ENDED = "that's it)"  # of a pattern behind which nothing follows
 
 
-def unsaid(text, words):
-    """A text of the notation without the alternatives that have one of these words; "" where that leaves none."""
-    has = re.compile(rf"(?<![\w{{-])(?:{'|'.join(map(re.escape, words))})(?![\w}}-])", re.IGNORECASE)
-
-    def kept(group):
-        ways = group[1].split("|")
-        left = [w for w in ways if not has.search(w)]
-        return group[0] if not left or left == ways else f"({'|'.join(left)})"
-
-    text = re.sub(r"(?<!\\)\(([^()]*)\)", kept, text) if words else text
-    return "" if words and has.search(text) else text
-
-
 @dataclass(frozen=True)
 class Form:
     """A way to name the target: its text, what comes after =>, whether it has a noun (full) or stands by itself, and whether options may
@@ -49,26 +36,17 @@ class Speech:
         self.must_say_kind = bool(r.kind and r.kind.required)
         self.ways = self.rest_ways(r.rest)
         name = spaced(r.sub.name or r.sub.command)
+        self.all_is_a_value = any("all" in x.values for x in r.sub.args) or "all" in r.sub.flag
         self.clear = bool({name, r.base, *r.verbs[:1], *r.attrs} & r.alone)  # a name alone tells what is meant
 
     # ------------------------------------------------------------------------------------------------ small parts
     def add(self, template, text, effects="", extra=True):
         """One frame; extra: it may carry options behind it."""
-        for flag in self.r.sub.flags:
-            if f"+{flag.name}" not in effects.split():
-                text = unsaid(text, self.flag_words(flag))
+        text = self.r.honest(text, effects)
         if not text or "<" in re.sub(r"<(?=\s|$)", "", text):
             return
         extra = extra and not text.rstrip().endswith((ENDED, "?"))
         self.out.append((template, f"{text}{' [*]' if extra else ''}" + (f" => {effects}" if effects else "")))
-
-    def flag_words(self, flag):
-        """Single words that say a flag, but for those that say the subcommand itself or what it acts on: "follow" of logs --follow."""
-        r = self.r
-        nouns = (*r.nouns, *r.group, *r.kind_words)
-        own = {w for text in (r.words, *r.verbs, *r.attrs, *nouns, *map(plural, nouns)) for w in text.split()}
-        said = (spaced(flag.name), *(n.lower() for n in flag.natural_language))
-        return [w for w in dict.fromkeys(said) if re.fullmatch(r"[a-z]+", w) and w not in own]
 
     def verbs(self, full):
         """Verbs for a sentence with a noun, or (not full) those that are clear without one."""

@@ -38,3 +38,18 @@ def gerund(phrase):
     elif re.fullmatch(r"[^aeiou]*[aeiou][bdglmnprt]", first) or first in ("submit", "unpin", "commit", "rerun"):
         first += first[-1]
     return f"{first}ing {rest}".strip()
+
+
+def unsaid(text, words):
+    """A text of the notation without the alternatives that have one of these words; "" where a word stands outside of them, or in all."""
+    if not words:
+        return text
+    has = re.compile(rf"(?<![\w{{'’-])(?:{'|'.join(map(re.escape, words))})(?![\w}}'’-])", re.IGNORECASE)
+
+    def kept(group):
+        ways = re.split(r"(?<!\\)\|", group[1])
+        left = [w for w in ways if not has.search(w)]
+        return group[0] if not left or left == ways else f"({'|'.join(left)})"
+
+    text = re.sub(r"(?<!\\)\(([^()]*)\)", kept, text)
+    return "" if has.search(text) else text
