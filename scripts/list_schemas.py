@@ -6,7 +6,7 @@ Run     just train-list-schemas
 import schema as cli_schema
 import utils
 from settings import parse_settings
-from utils import SCHEMAS, data_dir, models_dir
+from utils import data_dir, models_dir
 
 
 def count_lines(path):
@@ -40,7 +40,7 @@ def row(path):
 
 def main(argv):
     parse_settings(argv, needs_name=False)
-    rows = [row(p) for p in sorted(SCHEMAS.glob("*.yaml")) if p.is_file()]
+    rows = [row(p) for p in utils.schema_files()]
     if not rows:
         utils.fail("no schema in schemas/; write schemas/mycli.yaml (see the README)")
     rows = [["NAME", "CLI", "COMMANDS", "SUBCOMMANDS", "ROWS", "MODELS"], *rows]

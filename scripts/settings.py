@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 
-from utils import CONFIGS, QUANT, SCHEMAS, display, fail, load_yaml
+from utils import CONFIGS, QUANT, display, fail, load_yaml, schema_files
 
 DEFAULTS = {
     "name": None,
@@ -162,7 +162,7 @@ def typed(key, value, like):
 
 
 def check_name(name, needs_schema=True):
-    have = [p.stem for p in sorted(SCHEMAS.glob("*.yaml")) if p.is_file()]
+    have = [p.stem for p in schema_files()]
     if not name:
         fail(f"name= is missing; say name={have[0] if have else 'mycli'} (schemas: {' '.join(have) or 'none yet'})")
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):

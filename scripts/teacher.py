@@ -13,7 +13,7 @@ import compose
 import phrasebook
 from cli import value_fits
 from lexicon import Lexicon, singular
-from rows import clarification, command, dumps
+from rows import clarification, command, dumps, filled
 from speaker import Speaker, shortness
 from utils import SCHEMAS
 
@@ -251,16 +251,7 @@ class Teacher:
 
 def nest(context):
     """{"git.current_pr": 1} -> {"git": {"current_pr": 1}}"""
-    if context is None:
-        return None
-    out = {}
-    for key, value in context.items():
-        *groups, leaf = key.split(".")
-        node = out
-        for g in groups:
-            node = node.setdefault(g, {})
-        node[leaf] = value
-    return out
+    return None if context is None else filled(None, context)
 
 
 def things(schema):

@@ -50,6 +50,11 @@ def run(main):
         fail(f"cannot write{where}: {os.strerror(number).lower()}; {MENDS[number]}")
 
 
+def schema_files():
+    """The YAML files in schemas/."""
+    return [p for p in sorted(SCHEMAS.glob("*.yaml")) if p.is_file()]
+
+
 def display(path):
     """A path as the user knows it: relative to the project where it lies inside."""
     path = Path(os.fsdecode(path))

@@ -413,7 +413,7 @@ def test_a_thing_that_is_named_is_not_asked_for(used, dictate):
 
 @pytest.fixture
 def beside(used, dictate, monkeypatch):
-    """Dictate one answer, and another beside a context with made-up values; [prompts] that were made of such contexts."""
+    """Dictate one answer, and another beside a context with made-up values. Returns the list of such contexts, as they come."""
 
     def make(plain, filled):
         asked, ways = [], {}
@@ -455,11 +455,7 @@ def test_what_it_would_not_take_is_not_asked_for(used, beside):
 @pytest.mark.parametrize(
     "plain, text, context",
     [
-        (
-            LISTED % "{}",
-            "what is left in here?",
-            {"notes": {"current_folder": "work"}},
-        ),  # it is known and was not taken
+        (LISTED % "{}", "what is left in here?", {"notes": {"current_folder": "work"}}),  # known, and not taken
         (LISTED % '{"folder": "work"}', "is it in work?", None),
         (LISTED % "{}", "what is left?", None),  # nothing is pointed at
     ],

@@ -24,7 +24,7 @@ def two_schemas(tmp_path, monkeypatch):
     """Schemas `gh` and `notes`, whatever the project holds, and a script name for fail()."""
     for name in ("gh", "notes"):
         (tmp_path / f"{name}.yaml").write_text("")
-    monkeypatch.setattr(settings, "SCHEMAS", tmp_path)
+    monkeypatch.setattr(utils, "SCHEMAS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["somewhere/tool.py"])
 
 

@@ -34,22 +34,12 @@ def phrasebook(schema, lexicon):
         label = r.sub.label
         book.frames[label] = lines(f"frames/{label}", label, Frames(r, schema, lexicon, words).all())
         for name, phrases in options.phrases(r, schema, lexicon, words).items():
-            texts = [(None, p) for p in honest(phrases, r)]
-            book.options[label, name] = lines(f"options/{label}.{name}", label, texts)
+            book.options[label, name] = lines(f"options/{label}.{name}", label, [(None, p) for p in phrases])
         for arg in r.sub.args:
             book.values |= values(arg, r, lexicon, words)
     asked = questions.questions(schema, readings, meant, lexicon, words)
     book.clarify = {c: lines(f"clarify/{c}", "", found) for c, found in asked.items() if found}
     return book
-
-
-def honest(phrases, r):
-    """Phrases of options, without what says a flag that they do not set."""
-    for phrase in phrases:
-        text, arrow, effects = phrase.partition(" => ")
-        text = r.honest(text, effects)
-        if text:
-            yield f"{text}{arrow}{effects}"
 
 
 def lines(block, label, texts):

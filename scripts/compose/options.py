@@ -35,7 +35,14 @@ def phrases(r, schema, lexicon, words):
             if len(shorts) > 1 and all(shorts):
                 found.append(f"-{safe(''.join(shorts))} => {effects}")
         out[rival(flag, sub) or f"+{flag.name}"] = [*out.get(rival(flag, sub), []), *found]
-    return out
+    return {name: list(filter(None, (honest(phrase, r) for phrase in texts))) for name, texts in out.items()}
+
+
+def honest(phrase, r):
+    """A phrase without what says a flag that it does not set; "" where nothing is left."""
+    text, arrow, effects = phrase.partition(" => ")
+    text = r.honest(text, effects)
+    return text and f"{text}{arrow}{effects}"
 
 
 def rival(flag, sub):
