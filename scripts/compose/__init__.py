@@ -4,7 +4,7 @@ Every frame is a line of the phrasebook's own notation, so the teacher expands i
 pattern it came from: the split keeps all frames of one pattern on one side.
 
 reading.py says what the schema's words mean, speech.py names the parts of a sentence, frames.py makes the sentences of a
-subcommand (descriptions.py and missing.py theirs), options.py the phrases of optional arguments and flags, questions.py the
+subcommand (descriptions.py, missing.py and by_flag.py theirs), options.py the phrases of optional arguments and flags, questions.py the
 questions back. Imports no torch.
 """
 
