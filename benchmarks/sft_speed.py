@@ -20,6 +20,7 @@ import finetune
 import prompt
 import schema as cli_schema
 import sft
+import trainers
 import utils
 from settings import parse_settings, stage_config
 
@@ -71,7 +72,7 @@ def measure(label, rows, val, schema, config):
             common |= {"train_sampling_strategy": "group_by_length"}
         elif label == "trl-fp32":
             common |= {"bf16": False}
-        trainer = (finetune.sft_trainer() if ours else SFTTrainer)(
+        trainer = (trainers.of_answers() if ours else SFTTrainer)(
             model=model,
             args=SFTConfig(**common),
             train_dataset=Dataset.from_list(train),
@@ -81,7 +82,7 @@ def measure(label, rows, val, schema, config):
             callbacks=[clock],
         )
         if ours:
-            trainer.shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
+            trainer.shared = trainers.shared_tokens(tokenizer, frame)
             finetune.compute_in_bf16(trainer.model)
         counts = []
         collate = trainer.data_collator

@@ -10,6 +10,7 @@ import finetune
 import prompt
 import schema as cli_schema
 import scores
+import trainers
 import utils
 from rows import read as read_rows
 from settings import decisive, parse_settings, stage_config
@@ -51,31 +52,23 @@ def greedy_hits(model, tokenizer, frame, rows, batch=16):
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    hits = []
-    for start in range(0, len(rows), batch):
-        ids, spans = [], []
-        for row in rows[start : start + batch]:
+    model, start, hits = trainers.inner(model), trainers.shared_tokens(tokenizer, frame), []
+    for first in range(0, len(rows), batch):
+        ids, labels = [], []
+        for row in rows[first : first + batch]:
             prompt_ids, answer_ids = prompt.encode(tokenizer, frame, row)
             part = len(deciding_part(row["output"]))
             ends = next(k for k in range(len(answer_ids) + 1) if len(tokenizer.decode(answer_ids[:k])) >= part)
             ids.append(torch.tensor(prompt_ids + answer_ids))
-            spans.append((len(prompt_ids), len(prompt_ids) + ends))
+            labels.append(torch.tensor([-100] * len(prompt_ids) + answer_ids[:ends] + [-100] * len(answer_ids[ends:])))
         padded = pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id).to(model.device)
         mask = pad_sequence([torch.ones_like(i) for i in ids], batch_first=True).to(model.device)
+        labels = pad_sequence(labels, batch_first=True, padding_value=-100).to(model.device)
         with torch.inference_mode():
-            guesses = model(input_ids=padded, attention_mask=mask).logits.argmax(-1)
-        hits += [bool((guesses[k, a - 1 : b - 1] == padded[k, a:b]).all()) for k, (a, b) in enumerate(spans)]
+            logits, targets, where = trainers.labelled(model, labels, start, input_ids=padded, attention_mask=mask)
+        missed = where[(logits.argmax(-1) != targets) & (targets != -100)] // (padded.shape[1] - start - 1)
+        hits += [k not in set(missed.tolist()) for k in range(len(ids))]
     return hits
-
-
-def dpo_trainer():
-    from trl import DPOTrainer
-
-    class PairTrainer(DPOTrainer):
-        def _prepare_dataset(self, dataset, *args, **kwargs):
-            return dataset  # tokenized by our one prompt function already
-
-    return PairTrainer
 
 
 def losses(training):
@@ -138,7 +131,7 @@ def main(argv):
         )
     work = finetune.work_folder(folder, fingerprint)
     before = greedy_hits(model.eval(), tokenizer, frame, val)
-    trainer = dpo_trainer()(
+    trainer = trainers.of_pairs()(
         model=model,
         args=DPOConfig(
             **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
@@ -150,6 +143,7 @@ def main(argv):
         processing_class=tokenizer,
         peft_config=finetune.lora(t),
     )
+    trainer.shared = trainers.shared_tokens(tokenizer, frame)
     finetune.compute_in_bf16(trainer.model)
     finetune.watch(trainer, val, frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "dpo", work)

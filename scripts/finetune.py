@@ -1,7 +1,6 @@
-"""What sft.py and dpo.py share: adapters, trainer settings, the fast loss, work folders that survive a kill."""
+"""What sft.py and dpo.py share: adapters, trainer settings, looks at validation rows, work folders that survive a kill."""
 
 import json
-import math
 import os
 import shutil
 import time
@@ -113,73 +112,6 @@ def compute_in_bf16(model):
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False
-
-
-def sft_trainer():
-    """TRL's SFTTrainer, except that nothing is computed twice or for nothing. The loss is the same: the mean over all labels of
-    the global batch, as in transformers.
-
-    Logits are computed where there is a label and nowhere else: half of a row is prompt and the vocabulary is a fifth of the
-    bundled model. (TRL does the same with its Triton kernel on CUDA, but scores every position elsewhere.) And the
-    `shared` first tokens, which are those of every row (template and system message), are computed once a batch: their keys and
-    values serve all rows, with gradients. A function, because importing trl takes seconds.
-    """
-    from types import MethodType
-
-    import torch
-    import torch.nn.functional as F
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-    from trl import SFTTrainer
-
-    def hidden_states(self, input_ids, shared, **kwargs):
-        """Last hidden states of all but the shared tokens (batch, length - shared, width)."""
-        cache = DynamicCache(config=self.config) if shared else None
-        if not shared or any(
-            type(layer) is not DynamicLayer for layer in cache.layers
-        ):  # sliding windows, state spaces
-            return self.base_model(input_ids, use_cache=False, **kwargs).last_hidden_state[:, shared:]
-        self.base_model(input_ids[:1, :shared], past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(input_ids))
-        rest = self.base_model(input_ids[:, shared:], past_key_values=cache, use_cache=True, **kwargs)
-        return rest.last_hidden_state
-
-    def forward(self, *args, labels=None, num_items_in_batch=None, shared=None, **kwargs):
-        if shared is None:
-            return self.full_forward(*args, labels=labels, **kwargs)
-        hidden = hidden_states(self, shared=shared, **kwargs)[:, :-1].flatten(0, 1)
-        targets = labels[:, shared + 1 :].to(hidden.device).flatten()
-        where = (targets != -100).nonzero().flatten()
-        count = len(where) if num_items_in_batch is None else num_items_in_batch
-        # Up to a multiple of 128 with masked positions: see padding().
-        masked = (targets == -100).nonzero().flatten()[: -len(where) % 128]
-        where = torch.cat([where, masked])
-        logits = self.get_output_embeddings()(hidden[where]).float()
-        return {"loss": F.cross_entropy(logits, targets[where], reduction="sum") / count}
-
-    class ResponseTrainer(SFTTrainer):
-        shared = 0  # how many first tokens all rows have in common; set before training
-
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            inner = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-            inner.full_forward = type(inner).forward.__get__(inner)
-            inner.forward = MethodType(forward, inner)
-
-        def evaluate(self, *args, **kwargs):
-            metrics = super().evaluate(*args, **kwargs)
-            if "eval_loss" in metrics:
-                self.log({"eval_perplexity": math.exp(min(50, metrics["eval_loss"]))})
-            return metrics
-
-        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            out = model(**inputs, shared=self.shared, num_items_in_batch=num_items_in_batch)
-            loss = out["loss"]
-            if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-                loss = loss * self.accelerator.num_processes
-            return (loss, out) if return_outputs else loss
-
-    return ResponseTrainer
 
 
 # ------------------------------------------------------------------------------------------------ while it trains

@@ -14,6 +14,7 @@ import finetune
 import fresh
 import prompt
 import schema as cli_schema
+import trainers
 import utils
 from rows import read as read_rows
 from settings import decisive, parse_settings, stage_config
@@ -76,7 +77,7 @@ def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, sha
 
     compute = base_model.fast_dtype()
     finetune.freeze_embeddings(model, config["training"])
-    trainer = finetune.sft_trainer()(
+    trainer = trainers.of_answers()(
         model=model,
         args=SFTConfig(
             **finetune.arguments(config, work, len(train_rows), seed, compute),
@@ -90,8 +91,7 @@ def make_trainer(model, tokenizer, train_rows, val_rows, config, work, seed, sha
         processing_class=tokenizer,
         peft_config=finetune.lora(config["training"]),
     )
-    # gradient checkpointing throws away the cache through which rows share their start
-    trainer.shared = 0 if config["training"].get("gradient_checkpointing") else shared
+    trainer.shared = shared
     finetune.compute_in_bf16(trainer.model)
     return trainer
 
@@ -142,7 +142,7 @@ def main(argv):
             print(f"sft: {cut} rows are longer than max_seq_length={longest} tokens and are left out")
     config = {**config, "training": {**config["training"], "num_train_epochs": epochs}}
     work = finetune.work_folder(folder, fingerprint)
-    shared = len(prompt.hf(tokenizer)(frame["prefix"], True))
+    shared = trainers.shared_tokens(tokenizer, frame)
     trainer = make_trainer(model, tokenizer, train_rows, val_rows, config, work, settings["seed"], shared)
     finetune.watch(trainer, val, frame, tokenizer, schema)
     seconds, history = finetune.train(trainer, "sft", work)

@@ -6,6 +6,7 @@ import shutil
 
 import base_model
 import dpo
+import finetune
 import fresh
 import gen_prefs
 import prompt
@@ -13,11 +14,13 @@ import pytest
 import quantize
 import sft
 import torch
+import trainers
 import utils
 from conftest import Project
 from parity import greedy
 from rows import clarification, dumps, row_faults
 from safetensors.torch import load_file
+from settings import parse_settings, stage_config
 from tiny import NOTES, command, overfit, question, row
 from transformers import AutoTokenizer
 from utils import read_json, read_jsonl, write_jsonl
@@ -404,3 +407,77 @@ def test_an_sft_term_stands_beside_the_loss_only_where_it_has_a_weight():
     both = dpo.losses({"loss_type": "sigmoid", "sft_weight": 0.5})
     config = DPOConfig(use_cpu=True, report_to="none", **both)
     assert (config.loss_type, config.loss_weights) == (["sigmoid", "sft"], [1.0, 0.5])
+
+
+# ------------------------------------------------------------------------------------------------------- the trainer
+def pair_trainer(cls, base, folder):
+    """(a trainer of three pairs on the tiny model, whose adapter has left the reference already; tokens that prompts start with)."""
+    from datasets import Dataset
+    from trl import DPOConfig
+
+    words = ["name=notes", "dpo.training.lora_dropout=0.0"]
+    words += ["dpo.training.per_device_train_batch_size=3", "dpo.training.sft_weight=0.5"]
+    config = stage_config("dpo", parse_settings(words), "tiny")
+    model, tokenizer = base_model.load(base, torch.float32)
+    frame = prompt.frame(tokenizer, NOTES)
+    told = [(READ, command("read", number=4)), (ASK, command("delete", number=3)), (READ, question("unclear"))]
+    pairs = [{**case, "chosen": case["output"], "rejected": wrong} for case, wrong in told]
+    trainer = cls(
+        model=model,
+        args=DPOConfig(
+            **finetune.arguments(config, folder, 3, 0, torch.float32),
+            **dpo.losses(config["training"]),
+            beta=0.5,
+            pad_to_multiple_of=16,
+        ),
+        train_dataset=Dataset.from_list(dpo.encode_pairs(pairs, tokenizer, frame)),
+        processing_class=tokenizer,
+        peft_config=finetune.lora(config["training"]),
+    )
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in (p for p in trainer.model.parameters() if p.requires_grad):
+            weight += 0.02 * torch.randn_like(weight)
+    return trainer, trainers.shared_tokens(tokenizer, frame)
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["every token", "shared start"])
+def test_loss_of_pairs_its_gradient_and_what_is_logged_equal_those_of_trl(tiny_base, tmp_path, start):
+    from trl import DPOTrainer
+
+    ours, shared = pair_trainer(trainers.of_pairs(), tiny_base, tmp_path / "ours")
+
+    class Theirs(DPOTrainer):
+        _prepare_dataset = trainers.of_pairs()._prepare_dataset
+
+    theirs, _ = pair_trainer(Theirs, tiny_base, tmp_path / "theirs")
+    ours.shared = shared if start else 0
+    told = []
+    for trainer in (ours, theirs):
+        batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        trainer.model.train()
+        loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
+        grads = {n: p.grad for n, p in trainer.model.named_parameters() if p.requires_grad}
+        told.append((loss.item(), grads, {k: v[-1] for k, v in trainer._metrics["train"].items()}))
+    (loss, grads, logged), (wanted, wanted_grads, wanted_logged) = told
+    assert loss == pytest.approx(wanted, abs=1e-5)
+    assert logged == pytest.approx(wanted_logged, abs=1e-4)
+    assert logged["rewards/margins"] != pytest.approx(0, abs=1e-3)
+    assert len(grads) == len(wanted_grads) == 16
+    for name, grad in grads.items():
+        assert torch.allclose(grad, wanted_grads[name], atol=1e-5), name
+        assert grad.abs().max() > 0, name
+
+
+def test_model_and_reference_read_the_start_of_the_prompts_once_a_batch(tiny_base, tmp_path):
+    trainer, shared = pair_trainer(trainers.of_pairs(), tiny_base, tmp_path)
+    trainer.shared = shared
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    shapes = []
+    embed = trainer.model.get_base_model().get_input_embeddings()
+    embed.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[:2])))
+    trainer.compute_loss(trainer.model, batch)
+    rows, length = batch["input_ids"].shape
+    assert rows == 6
+    assert shapes == [(1, trainer.shared), (rows, length - trainer.shared)] * 2

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import prompt
 import pytest
 import sft
 import torch
+import trainers
 import utils
 from conftest import ROOT
 from safetensors.torch import load_file
@@ -80,7 +82,7 @@ def response_trainer(base, folder, rows, use_lora, batch=8, shared=True):
     frame = prompt.frame(tokenizer, NOTES)
     encoded, left_out = sft.encode_rows(rows, tokenizer, frame, 2048)
     assert left_out == 0
-    trainer = finetune.sft_trainer()(
+    trainer = trainers.of_answers()(
         model=model,
         args=SFTConfig(
             **finetune.arguments(config, folder, len(rows), 0, torch.float32),
@@ -170,6 +172,36 @@ def test_models_with_sliding_windows_compute_every_token(tiny_base, tmp_path):
     model.get_input_embeddings().register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[:2])))
     assert trainer.compute_loss(model, dict(batch)).item() == pytest.approx(wanted, abs=1e-5)
     assert shapes == [tuple(batch["input_ids"].shape)]
+
+
+def test_gradient_checkpointing_computes_every_token(tiny_base, tmp_path):
+    """It throws the cache away in which the shared start is kept: rows would train without their system prompt, and nobody would see it."""
+    trainer = response_trainer(tiny_base, tmp_path, ROWS, use_lora=False)
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    wanted = trainer.compute_loss(trainer.model.train(), dict(batch)).item()
+    trainer.model.gradient_checkpointing_enable()
+    shapes = []
+    embed = trainer.model.get_input_embeddings()
+    embed.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[:2])))
+    assert trainer.compute_loss(trainer.model, dict(batch)).item() == pytest.approx(wanted, abs=1e-5)
+    assert shapes == [tuple(batch["input_ids"].shape)]
+
+
+@pytest.mark.parametrize("key", ["logit_scale", "output_router_logits"])
+def test_models_that_do_more_than_multiply_with_their_head_train_as_trl_has_it(tiny_base, tmp_path, key):
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    utils.write_json(
+        base / "config.json", {**read_json(base / "config.json"), key: 0.5 if key == "logit_scale" else True}
+    )
+    trainer = response_trainer(base, tmp_path, ROWS, use_lora=False)
+    assert not trainer.patched
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    if key == "logit_scale":
+        ours = trainer.compute_loss(trainer.model.eval(), dict(batch)).item()
+        with torch.no_grad():
+            logits = 0.5 * trainer.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+        theirs = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
+        assert ours == pytest.approx(theirs.item(), abs=1e-4)
 
 
 def test_masked_positions_weigh_nothing(tiny_base, tmp_path):
