@@ -17,7 +17,7 @@ from decoder import LONGEST, Decoder, decided
 from mending import mended, promising
 from rows import clarification, dumps, filled, flatten, ungrounded
 from utils import FORMAT, display, fail
-from words import hollow, pointing_at, points, thing
+from words import hollow, is_pointing, mentions, pointing_at, points, thing, unsaid
 
 RUN, CONFIRM, CLARIFY = (
     0.9,
@@ -139,20 +139,36 @@ class Interpreter(Decoder):
 
         A model that has nothing to put where the grammar wants a value invents one. Where the command needs it, or a pointing word
         stands for it, that becomes a question; an optional value is left out. "PRs for this branch" is a question too where no branch is known.
+        Words that say the value of another argument say no second one.
         """
         if answer["type"] != "command":
             return answer
         words = f"{text}\n{prompt.user_text(text, None)}"  # as typed, and as the model reads it
+        sub, args = self.schema.by_key[answer["command"], answer["subcommand"]], answer["args"]
         made_up = ungrounded(answer, words, context, self.schema)
-        sub = self.schema.by_key[answer["command"], answer["subcommand"]]
-        pointed = self.pointed_at(sub, answer["args"], text, context)
-        for name in [*made_up, *pointed]:
+        borrowed = self.borrowed(sub, args, text, context) if points(text) else []
+        pointed = self.pointed_at(sub, args, text, context)
+        for name in [*made_up, *borrowed, *pointed]:
             arg = sub.arg[name]
             if arg.required or arg.from_context:
                 category = "pronoun" if arg.from_context else "missing_arg"
                 asked = thing(arg.from_context) if name in pointed else name.replace("_", " ")
                 return clarification(self.schema, category, [sub.label], asked)
-        return {**answer, "args": {n: v for n, v in answer["args"].items() if n not in made_up}} if made_up else answer
+        return {**answer, "args": {n: v for n, v in args.items() if n not in made_up}} if made_up else answer
+
+    def borrowed(self, sub, args, text, context):
+        """Names of the arguments that have the words of another one, while the context could give them a value, and does not: --head "main" in
+        "a PR from here into main"."""
+        known = flatten(context)
+        plain = [v for n, v in args.items() if not sub.arg[n].from_context]
+        return [
+            n
+            for n, v in args.items()
+            if sub.arg[n].from_context
+            and sub.arg[n].from_context not in known
+            and v in plain
+            and len(list(mentions(v, text))) == 1
+        ]
 
     def asked_back(self, answer, text, context):
         """The answer; or a question, where the words point at something that nobody knows: "squash this in" without a pull request.
@@ -174,16 +190,27 @@ class Interpreter(Decoder):
         return clarification(self.schema, "pronoun", [sub.label], thing(taken.from_context)) if taken else answer
 
     def pointed_at(self, sub, args, text, context):
-        """Names of the arguments that the words point at by their noun, and for which neither the context nor the words have anything."""
+        """Names of the arguments that the words point at, and for which neither the context nor the words have anything.
+
+        They point by the noun of what the context would hold ("PRs for this branch"), or the value itself does ("this org").
+        """
         known = flatten(context)
         return [
             arg.name
             for arg in sub.args
-            if arg.from_context
-            and arg.from_context not in known
-            and (
-                arg.name not in args
-                or (isinstance(args[arg.name], str) and hollow(args[arg.name], sub, self.schema, text))
-            )
-            and pointing_at(sub, arg.from_context).search(text)
+            if arg.from_context and arg.from_context not in known and self.stands_open(arg, args, sub, text)
         ]
+
+    def stands_open(self, arg, args, sub, text):
+        """Whether the words point at what an argument stands for, and its value is none, or made of the words that point."""
+        value = args.get(arg.name)
+        if value is not None and not isinstance(value, str):
+            return False
+        if value and is_pointing(value, arg, text):
+            return True
+        others = {n: v for n, v in args.items() if n != arg.name}
+        found = [set(range(*m.span())) for m in pointing_at(sub, arg.from_context).finditer(unsaid(others, text))]
+        if not found or value is None or hollow(value, sub, self.schema, text):
+            return bool(found)
+        places = list(mentions(value, text))
+        return bool(places) and all(any(place <= pointing for pointing in found) for place in places)

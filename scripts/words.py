@@ -66,19 +66,29 @@ def vocabulary(sub):
     return command.union(subcommand, *(stem.union(*values.values()) for _, stem, values in options))
 
 
+def mentions(value, text):
+    """Positions of the letters of each place where a text says a value, numbers in digits or words; one set a place."""
+    word = spell(value) if type(value) is int and 0 <= value < 100 else None
+    for form in filter(None, (str(value), word, word and word.replace("-", " "))):
+        for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE):
+            yield set(range(*m.span()))
+
+
 def places(args, text):
-    """{argument: positions of the letters of a text that say its value}; the longest value first, each place for one, numbers in digits or words."""
+    """{argument: positions of the letters of a text that say its value}; the longest value first, each place for one."""
     found, free = {}, set(range(len(text)))
     for name, value in sorted(args.items(), key=lambda a: -len(str(a[1]))):
-        word = spell(value) if type(value) is int and 0 <= value < 100 else None
-        for form in filter(None, (str(value), word, word and word.replace("-", " "))):
-            spans = (m.span() for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE))
-            place = next((set(range(a, b)) for a, b in spans if free.issuperset(range(a, b))), None)
-            if place:
-                found[name] = place
-                free -= place
-                break
+        place = next((place for place in mentions(value, text) if place <= free), None)
+        if place:
+            found[name] = place
+            free -= place
     return found
+
+
+def unsaid(args, text):
+    """A text with blanks where it says the values of arguments, and inside of quotes: what is left of it points, and names, by itself."""
+    said = set().union(*places(args, text).values(), *(range(*m.span()) for m in QUOTED.finditer(text)))
+    return "".join(" " if i in said else letter for i, letter in enumerate(text))
 
 
 def silenced(text):
@@ -184,10 +194,28 @@ def pointing_at(sub, field):
     )
 
 
+def is_pointing(value, arg, text):
+    """Whether a value is a pointing word and another, both as typed in small letters ("this org"), where no value of that kind is known to have
+    a space. Quotes fill it."""
+    words = value.split()
+    return (
+        len(words) == 2
+        and words[0] in ("this", "that", "these", "those")
+        and value in text
+        and value.islower()
+        and not any(" " in str(example) for example in arg.examples)
+        and not in_quotes(value, text)
+    )
+
+
+def in_quotes(value, text):
+    return any(quote + value in text for quote in "\"'`“„‘‚«")
+
+
 def hollow(value, sub, schema, text):
     """Whether a value is made of words that name something of its subcommand, or point, and of common ones, or is a noun of the schema behind a
     pointing word ("logs of this pod"). Quotes fill it."""
-    if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or any(quote + value in text for quote in "\"'`“‘"):
+    if not re.fullmatch(r"[^\W\d_]+( [^\W\d_]+)*", value) or in_quotes(value, text):
         return False
     known = vocabulary(sub)
     own = [(w in POINTERS, next(iter(stems(w)), "")) for w in value.lower().split()]

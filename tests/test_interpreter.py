@@ -11,10 +11,13 @@ import gguf
 import numpy as np
 import prompt
 import pytest
+import schema as cli_schema
 from interpreter import MADE_UP, Interpreter, contract
 from mending import promising
-from rows import answer_faults, canonical, dumps
+from rows import answer_faults, canonical, command, dumps
 from utils import FORMAT
+
+GH = cli_schema.load("gh")
 
 INPUTS = [
     "",
@@ -409,6 +412,42 @@ def test_a_thing_that_is_named_is_not_asked_for(used, dictate):
     assert answer_of(used, "list this folder: work")["args"] == {"folder": "work"}
     dictate(used, LISTED % "{}")
     assert answer_of(used, "list every folder")["args"] == {}
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "text", "asked"),
+    [
+        ("pr create", {"base": "trunk", "head": "trunk"}, "a PR from here into trunk", "head"),
+        ("pr create", {"base": "trunk", "head": "trunk"}, "a PR into trunk from trunk", None),
+        ("pr create", {"base": "trunk", "head": "trunk"}, "a PR into trunk", None),  # nothing points
+        (
+            "pr list",
+            {"base": "trunk", "head": "trunk"},
+            "PRs against trunk from here",
+            None,
+        ),  # both could be pointed at
+        ("pr create", {"head": "this branch"}, "a pull request made of this branch", "branch"),
+        ("pr create", {"head": "branch"}, "a pull request, from the branch I'm on", "branch"),
+        ("pr create", {"head": "branch"}, "a pull request from branch branch, the branch I'm on", None),
+        ("pr create", {"head": "fix/a11y"}, "a pull request for this branch, fix/a11y", None),
+        ("pr create", {"head": "fix/a11y"}, "I'm on fix/a11y, a pull request for this branch", None),
+        ("pr create", {"head": "fix/a11y", "title": "keep this branch"}, "keep this branch: a PR from fix/a11y", None),
+        ("pr create", {"title": "unblock this branch"}, 'a PR titled "unblock this branch"', None),
+        ("pr create", {"title": "unblock it"}, 'a PR for this branch titled "unblock it"', "branch"),
+        ("repo list", {"owner": "that company"}, "repositories of that company", "owner"),
+        ("repo list", {"owner": "that company"}, 'repositories of "that company"', None),
+        ("pr view", {"number": 4}, "show this PR, 4", None),
+    ],
+)
+def test_words_that_point_or_belong_to_another_argument_give_no_value(used, monkeypatch, label, args, text, asked):
+    """asked: what a question is about; None where the command stays."""
+    monkeypatch.setattr(used, "schema", GH)
+    answer = command(GH.by_label[label], args, [], 0.5)
+    found = used.grounded(answer, text, None)
+    assert found.get("message") == (asked and f"Which {asked} do you mean?")
+    assert asked or found == answer
+    known = {"git": {"current_branch": "fix/menu", "repo_owner": "brewlab", "current_pr": 4}}
+    assert used.grounded(answer, text, known) == answer  # what they stand for is known: the model has chosen otherwise
 
 
 @pytest.fixture

@@ -1,10 +1,26 @@
 """What the words of a request say, by a schema alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import schema as cli_schema
 from cli import Flag, build
 from tiny import NOTES
-from words import hear, hollow, names, negative, nouns, places, pointing_at, points, silenced, slip, stems
+from words import (
+    hear,
+    hollow,
+    is_pointing,
+    names,
+    negative,
+    nouns,
+    places,
+    pointing_at,
+    points,
+    silenced,
+    slip,
+    stems,
+    unsaid,
+)
 
 GH = cli_schema.load("gh")
 
@@ -70,6 +86,32 @@ def test_a_value_stands_once_in_digits_or_in_words(text, at):
 def test_the_longest_value_takes_its_place_first():
     found = places({"folder": "work", "text": "work at home"}, "work at home, in work")
     assert found == {"text": {*range(12)}, "folder": {*range(17, 21)}}
+
+
+@pytest.mark.parametrize(
+    ("value", "examples", "text", "points"),
+    [
+        ("this org", (), "repos of this org", True),
+        ("this org", ("acme", 12), "repos of this org", True),
+        ("this org", ("acme", "acme labs"), "repos of this org", False),
+        ("This Org", (), "repos of This Org", False),
+        ("this org", (), "repos of This Org", False),
+        ("cap it", (), "repos, cap it at 9", False),
+        ("this", (), "repos of this", False),
+        ("this is it", (), "play this is it", False),
+        ("this org", (), 'repos of "this org"', False),
+        ("this org", (), "repos of «this org»", False),
+        ("thisbe org", (), "repos of thisbe org", False),
+    ],
+)
+def test_a_value_of_two_words_may_be_a_pointing_one(value, examples, text, points):
+    assert is_pointing(value, SimpleNamespace(examples=examples), text) is points
+
+
+def test_what_is_said_of_other_things_is_blank():
+    text = 'a PR titled "this branch" for fix/menu, 12 of them'
+    assert unsaid({"head": "fix/menu"}, text) == text.replace('"this branch"', " " * 13).replace("fix/menu", " " * 8)
+    assert unsaid({}, "12 PRs") == "12 PRs"
 
 
 @pytest.mark.parametrize(
