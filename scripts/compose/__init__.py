@@ -3,7 +3,7 @@
 Every frame is a line of the phrasebook's own notation, so the teacher expands it like a written one. A frame's `template` is the
 pattern it came from: the split keeps all frames of one pattern on one side.
 
-reading.py says what the schema's words mean, speech.py names the parts of a sentence, frames.py makes the sentences of a
+arguments.py and reading.py say what the schema's words mean, speech.py names the parts of a sentence, frames.py makes the sentences of a
 subcommand (descriptions.py, missing.py and by_flag.py theirs), options.py the phrases of optional arguments and flags, questions.py the
 questions back. Imports no torch.
 """
@@ -16,8 +16,9 @@ from phrasebook import Phrasebook, parse_line
 from utils import SCHEMAS, load_yaml
 
 from compose import options, questions
+from compose.arguments import kind_text, names_of
 from compose.frames import Frames
-from compose.reading import claims, kind_text, names_of, read, settle
+from compose.reading import claims, read, settle
 from compose.words import safe
 
 

@@ -4,7 +4,7 @@ import re
 
 from lexicon import plural
 
-from compose.reading import head, names_of
+from compose.arguments import head, names_of
 from compose.speech import Form, Speech
 from compose.words import gerund, safe
 

@@ -6,10 +6,10 @@ import re
 from lexicon import plural, singular
 
 from compose import options
+from compose.arguments import short_forms
 from compose.by_flag import ByFlag
 from compose.descriptions import Descriptions
 from compose.missing import Missing
-from compose.reading import short_forms
 from compose.speech import Form
 from compose.words import a, gerund, safe, spaced
 

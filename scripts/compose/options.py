@@ -5,7 +5,7 @@ import re
 
 from lexicon import plural, singular
 
-from compose.reading import head
+from compose.arguments import head
 from compose.words import gerund, leaf, safe, spaced
 
 UNITS = ("milliseconds", "seconds", "minutes", "hours", "days")
