@@ -189,7 +189,7 @@ def pointing_at(sub, field):
     said = {held} | ({a.lower() for a in sub.command_aliases} if held == sub.command.lower() else set())
     one = "|".join(re.sub(r"\\?[-_ ]", r"[-_ ]", re.escape(t)) for t in sorted(said))
     return re.compile(
-        rf"(?<!\w)(?:(?:this|current|checked[- ]out) (?:{one})|(?:{one}) (?:i|we)(?:['’]m|['’]re| am| are) (?:on|in|at))(?!\w)",
+        rf"(?<!\w)(?:(?:this|my|current|checked[- ]out) (?:{one})|(?:{one}) (?:i|we)(?:['’]m|['’]re| am| are) (?:on|in|at))(?!\w)",
         re.IGNORECASE,
     )
 

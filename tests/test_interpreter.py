@@ -434,6 +434,8 @@ def test_a_thing_that_is_named_is_not_asked_for(used, dictate):
         ("pr create", {"head": "fix/a11y", "title": "keep this branch"}, "keep this branch: a PR from fix/a11y", None),
         ("pr create", {"title": "unblock this branch"}, 'a PR titled "unblock this branch"', None),
         ("pr create", {"title": "unblock it"}, 'a PR for this branch titled "unblock it"', "branch"),
+        ("pr create", {"title": "tidy my branch"}, "a PR called tidy my branch", None),
+        ("pr list", {"state": "open"}, "open PRs from my branch", "branch"),
         ("repo list", {"owner": "that company"}, "repositories of that company", "owner"),
         ("repo list", {"owner": "that company"}, 'repositories of "that company"', None),
         ("pr view", {"number": 4}, "show this PR, 4", None),

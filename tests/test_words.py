@@ -46,6 +46,8 @@ def test_an_option_is_named_by_its_name_its_values_and_its_synonyms_but_not_by_t
         ("pr list", "git.current_branch", "PRs for this branch", True),
         ("pr list", "git.current_branch", "prs of the branch i'm on", True),
         ("pr list", "git.current_branch", "prs for the checked-out branch.", True),
+        ("pr list", "git.current_branch", "prs from my branch", True),
+        ("pr list", "git.current_branch", "prs from my branches", False),
         ("pr list", "git.current_branch", "prs for this branching", False),
         ("pr list", "git.current_branch", "prs for branch x", False),
         ("pr list", "git.current_branch", "this pr is on a branch", False),
