@@ -15,17 +15,20 @@ from utils import fail, need_gguf
 
 
 def command_line(schema, answer):
-    """The shell words of a command answer, quoted: positional arguments in schema order, the others as --name value, then flags."""
+    """The shell words of a command answer, quoted: --name value, then flags, then positional arguments in schema order.
+
+    Options come first, as POSIX has it: what stands behind the image of `docker run` goes to the container. "--" keeps a value such as -5 from being one.
+    """
     sub = schema.by_key[answer["command"], answer["subcommand"]]
-    words = [schema.cli, sub.command, *([sub.name] if sub.name else [])]
+    words, last = [schema.cli, sub.command, *([sub.name] if sub.name else [])], []
     for name, value in answer["args"].items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if sub.arg[name].positional:
-            words.append(text)
+            last.append(text)
         else:
             words += [f"--{name.replace('_', '-')}", text]
     words += [f"--{f}" for f in answer["flags"]]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--"] if any(text.startswith("-") for text in last) else []), *last])
 
 
 def parsed_context(text):

@@ -60,24 +60,25 @@ def notes(project):
 
 
 # -------------------------------------------------------------------------------------------------- the command line
-def test_positional_arguments_stand_alone_and_flags_come_last():
+def test_positional_arguments_stand_alone_behind_all_options():
+    """Behind the image of `docker run` an option is no longer docker's."""
     gh = cli_schema.load("gh")
-    assert line(gh, "pr", "merge", {"number": 12}, ["delete-branch"]) == "gh pr merge 12 --delete-branch"
+    assert line(gh, "pr", "merge", {"number": 12}, ["delete-branch"]) == "gh pr merge --delete-branch 12"
     assert line(gh, "pr", "merge", {}, ["squash", "auto"]) == "gh pr merge --squash --auto"
     assert line(gh, "pr", "list", {"state": "open", "limit": 5}, ["web"]) == "gh pr list --state open --limit 5 --web"
-    assert line(gh, "run", "rerun", {"run_id": "123"}, ["failed"]) == "gh run rerun 123 --failed"
+    assert line(gh, "run", "rerun", {"run_id": "123"}, ["failed"]) == "gh run rerun --failed 123"
 
 
 def test_a_command_without_subcommand():
     notes = cli_schema.load("notes")
-    assert line(notes, "add", None, {"text": "buy milk", "folder": "home"}) == "notes add 'buy milk' --folder home"
+    assert line(notes, "add", None, {"text": "buy milk", "folder": "home"}) == "notes add --folder home 'buy milk'"
     assert line(notes, "list", None) == "notes list"
     assert line(notes, "folder", "list") == "notes folder list"
 
 
 def test_booleans_underscores_numbers_and_paths():
     args = {"dry_run": True, "speed": 1.5, "what": "x", "into": "a b/c", "how_many": -3}
-    want = "lab mix --dry-run true --speed 1.5 x 'a b/c' --how-many -3 --keep_going --v"
+    want = "lab mix --dry-run true --speed 1.5 --how-many -3 --keep_going --v x 'a b/c'"
     assert line(LAB, "mix", None, args, ["keep_going", "v"]) == want
     assert line(LAB, "mix", None, {"dry_run": False}) == "lab mix --dry-run false"
     assert line(LAB, "shelf", "list") == "lab shelf list"
@@ -104,6 +105,14 @@ def test_a_shell_reads_one_word_whatever_the_value_is(value, quoted):
     option = line(cli_schema.load("notes"), "list", None, {"folder": value})
     assert (positional, option) == (f"notes add {quoted}", f"notes list --folder {quoted}")
     assert shlex.split(positional) == ["notes", "add", value]
+
+
+def test_a_positional_value_that_looks_like_an_option_is_kept_from_being_one():
+    notes = cli_schema.load("notes")
+    assert (
+        line(notes, "add", None, {"text": "-5 degrees", "folder": "home"}) == "notes add --folder home -- '-5 degrees'"
+    )
+    assert line(notes, "list", None, {"folder": "-5"}) == "notes list --folder -5"
 
 
 # ------------------------------------------------------------------------------------------------------ what is asked
