@@ -22,6 +22,8 @@ ONES = (
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 NUMBER_WORD = re.compile(rf"\b(?:(?:{'|'.join(TENS)})(?:-(?:{'|'.join(ONES[1:10])}))?|{'|'.join(reversed(ONES))})\b")
 
+COUNTED = r"(?:s|secs?|x|px|st|nd|rd|th)(?!\w)"  # may stick to a number: "30s", "2x", "the 3rd"; of what scales it ("5m", "64kb") nobody knows the unit
+
 
 def spell(n):
     """12 -> "twelve", 42 -> "forty-two"; None above 99, which people write in digits."""
@@ -215,7 +217,7 @@ def said(value, text):
         if value == "@me":
             return bool(re.search(r"@me\b|\b(me|my|mine|myself|i|i'm|i've)\b", text, re.IGNORECASE))
         return value in text and value != ""
-    if re.search(rf"(?<![\w.]){re.escape(str(value))}(?!\w|\.\d)", text):
+    if re.search(rf"(?<![\w.]){re.escape(str(value))}(?!(?!{COUNTED})\w|\.\d)", text):
         return True
     word = spell(value) if isinstance(value, int) and 0 <= value < 100 else None
     return bool(word) and word in NUMBER_WORD.findall(re.sub(r"(ty) (?=[a-z])", r"\1-", text.lower()))

@@ -4,7 +4,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from rows import POINTERS, spell
+from rows import COUNTED, POINTERS, spell
 
 QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]+\"|'[^']+'|“[^”]+”)(?!\w)")
 EDGES = "\"'“”„‘’‚«»「」`.,;:!?()[]{}<>…"
@@ -69,8 +69,9 @@ def vocabulary(sub):
 def mentions(value, text):
     """Positions of the letters of each place where a text says a value, numbers in digits or words; one set a place."""
     word = spell(value) if type(value) is int and 0 <= value < 100 else None
+    unit = "" if isinstance(value, str) else rf"(?!{COUNTED})"
     for form in filter(None, (str(value), word, word and word.replace("-", " "))):
-        for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text, re.IGNORECASE):
+        for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!{unit}\w)", text, re.IGNORECASE):
             yield set(range(*m.span()))
 
 

@@ -76,6 +76,7 @@ def test_words_that_every_request_has_name_nothing():
         ("read note twelve", "twelve"),
         ("read 12 of 12", "12"),
         ("read 120", ""),
+        ("read after 12s", "12"),
         ("buy MILK", "MILK"),
         ("İ buy milk", "milk"),
     ],
