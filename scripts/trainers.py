@@ -68,9 +68,8 @@ def patch(trainer, forward):
     model = inner(trainer.model)
     if plain(model):
         model.full_forward = model.forward
-        model.forward = MethodType(
-            functools.wraps(type(model).forward)(forward), model
-        )  # generate() reads its signature
+        named = functools.wraps(type(model).forward)(forward)  # generate() reads the signature
+        model.forward = MethodType(named, model)
     return plain(model)
 
 
@@ -136,7 +135,7 @@ def of_pairs():
             seen = {
                 "entropy": spread(entropy),
                 "mean_logits": spread(logits.mean(-1)),
-                "is_top1": spread(logits.argmax(-1) == targets),
+                "is_top1": spread((logits.argmax(-1) == targets).float()).bool(),
             }
         return FusedCausalLMOutput(log_probs=spread(log_probs.gather(1, targets.clamp(min=0)[:, None])[:, 0]), **seen)
 
