@@ -285,7 +285,7 @@ def test_facts_are_json_and_the_page_can_be_made_of_them_again(rows):
 def test_samples_say_the_answer_as_a_command_line_or_a_question(rows):
     said = {s["instruction"]: s["answer"] for s in facts(rows)["samples"]}
     assert len(said) == 6
-    assert said["trash 8 for good"] == "notes delete 8 --force"
+    assert said["trash 8 for good"] == "notes delete --force 8"
     assert said["drop it"] == "Which number do you mean? | delete"
 
 

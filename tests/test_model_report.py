@@ -179,7 +179,7 @@ def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
     assert "SFT: loss" in html
     assert html.count("<article>") == 13
     assert "expected <code>notes read 3</code>" in html
-    assert "answered <code>notes read 3 --raw</code>" in html
+    assert "answered <code>notes read --raw 3</code>" in html
     text = card(made)
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["license"] == "apache-2.0"
