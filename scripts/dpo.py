@@ -66,8 +66,9 @@ def greedy_hits(model, tokenizer, frame, rows, batch=16):
         labels = pad_sequence(labels, batch_first=True, padding_value=-100).to(model.device)
         with torch.inference_mode():
             logits, targets, where = trainers.labelled(model, labels, start, input_ids=padded, attention_mask=mask)
-        missed = where[(logits.argmax(-1) != targets) & (targets != -100)] // (padded.shape[1] - start - 1)
-        hits += [k not in set(missed.tolist()) for k in range(len(ids))]
+        wrong = where[(logits.argmax(-1) != targets) & (targets != -100)]
+        missed = set((wrong // (padded.shape[1] - start - 1)).tolist())  # rows
+        hits += [k not in missed for k in range(len(ids))]
     return hits
 
 

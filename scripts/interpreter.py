@@ -159,16 +159,9 @@ class Interpreter(Decoder):
     def borrowed(self, sub, args, text, context):
         """Names of the arguments that have the words of another one, while the context could give them a value, and does not: --head "main" in
         "a PR from here into main"."""
-        known = flatten(context)
         plain = [v for n, v in args.items() if not sub.arg[n].from_context]
-        return [
-            n
-            for n, v in args.items()
-            if sub.arg[n].from_context
-            and sub.arg[n].from_context not in known
-            and v in plain
-            and len(list(mentions(v, text))) == 1
-        ]
+        named = [(a.name, args.get(a.name)) for a in unfilled(sub, context)]
+        return [n for n, v in named if v in plain and len(list(mentions(v, text))) == 1]
 
     def asked_back(self, answer, text, context):
         """The answer; or a question, where the words point at something that nobody knows: "squash this in" without a pull request.
@@ -178,8 +171,8 @@ class Interpreter(Decoder):
         """
         if answer["type"] != "command" or not self.branch or not points(text):
             return answer
-        sub, has = self.schema.by_key[answer["command"], answer["subcommand"]], {*answer["args"], *flatten(context)}
-        open_ = [a for a in sub.args if a.from_context and not has & {a.name, a.from_context} and a.type in TAKEN]
+        sub = self.schema.by_key[answer["command"], answer["subcommand"]]
+        open_ = [a for a in unfilled(sub, context) if a.name not in answer["args"] and a.type in TAKEN]
         if not open_:
             return answer
         made_up = {field: MADE_UP.get(kind, MADE_UP["string"]) for field, kind in self.schema.context.items()}
@@ -194,12 +187,7 @@ class Interpreter(Decoder):
 
         They point by the noun of what the context would hold ("PRs for this branch"), or the value itself does ("this org").
         """
-        known = flatten(context)
-        return [
-            arg.name
-            for arg in sub.args
-            if arg.from_context and arg.from_context not in known and self.stands_open(arg, args, sub, text)
-        ]
+        return [arg.name for arg in unfilled(sub, context) if self.stands_open(arg, args, sub, text)]
 
     def stands_open(self, arg, args, sub, text):
         """Whether the words point at what an argument stands for, and its value is none, or made of the words that point."""
@@ -214,3 +202,9 @@ class Interpreter(Decoder):
             return bool(found)
         places = list(mentions(value, text))
         return bool(places) and all(any(place <= pointing for pointing in found) for place in places)
+
+
+def unfilled(sub, context):
+    """The arguments of a subcommand that a context could give, and this one (dict or None) does not."""
+    known = flatten(context)
+    return [a for a in sub.args if a.from_context and a.from_context not in known]
