@@ -4,6 +4,7 @@ Four in five characters of an answer are forced by the grammar: they are fed in 
 is a choice. Where a choice was close, the other way is followed too.
 """
 
+import ctypes
 import json
 import math
 import os
@@ -39,25 +40,41 @@ class Hypothesis:
     rivals: list = field(default_factory=list)
 
 
+def load(path, n_ctx):
+    """(llama_cpp.Llama, {key: text} of its clitron.* metadata) of a GGUF file, or one line where it is none or a part of one."""
+    import llama_cpp
+
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, n_threads=threads(), verbose=False)
+    except ValueError:
+        fail(f"{display(path)} is not a complete GGUF file that llama.cpp can load; make it again with train-quantize")
+
+    def text(key):  # llm.metadata loses the last letter of some values
+        size = llama_cpp.llama_model_meta_val_str(llm.model, key.encode(), ctypes.create_string_buffer(1), 1) + 1
+        buffer = ctypes.create_string_buffer(size)
+        llama_cpp.llama_model_meta_val_str(llm.model, key.encode(), buffer, size)
+        return buffer.value.decode()
+
+    return llm, {key.removeprefix("clitron."): text(key) for key in llm.metadata if key.startswith("clitron.")}
+
+
 class Decoder:
     """Not thread-safe: it keeps one KV cache, of which the constant start of the prompt is reused."""
 
-    def __init__(self, path, schema, frame, n_ctx, branch=True):
-        """path: a GGUF file; schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos); branch: follow close choices."""
+    def __init__(self, llm, schema, frame, branch=True):
+        """llm: of load(); schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos); branch: follow close choices."""
         import llama_cpp
         from llguidance.llamacpp import lltokenizer_from_vocab
 
-        self.schema, self.frame, self.lib = schema, frame, llama_cpp
-        try:
-            self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, n_threads=threads(), verbose=False)
-        except ValueError:
-            fail(f"{display(path)} cannot be loaded by llama.cpp; make it again with train-quantize")
+        self.llm, self.schema, self.frame, self.lib = llm, schema, frame, llama_cpp
         self.ctx, self.vocab = self.llm.ctx, llama_cpp.llama_model_get_vocab(self.llm.model)
         self.n_vocab = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
         self.vocabulary = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
         self.matcher, self.branch = self.new_matcher(), branch
-        self.cached = []
+        self.cached, self.most = [], MOST_TOKENS
 
     def new_matcher(self):
         """llguidance's matcher at the start of an answer (each answer works on a copy of it)."""
@@ -107,7 +124,8 @@ class Decoder:
         if matcher.validate_tokens(list(head)) < len(head) or not matcher.consume_tokens(list(head)):
             return None
         written = b"".join(map(self.piece, head))  # bytes: a letter may take several tokens
-        while len(tokens) - len(start) < MOST_TOKENS and sure >= least:
+        most = min(self.most, MOST_TOKENS)
+        while len(tokens) - len(start) < most and sure >= least:
             forced = matcher.compute_ff_tokens()
             matcher.consume_tokens(forced)
             tokens += forced

@@ -16,6 +16,8 @@ from rows import read as read_rows
 from settings import decisive, parse_settings, stage_config
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl
 
+HELD = 10  # one pair in so many is kept for the validation loss
+
 
 def plan(settings, base=None):
     """(config, fingerprint) of a run with these settings."""
@@ -70,6 +72,12 @@ def greedy_hits(model, tokenizer, frame, rows, batch=16):
         missed = set((wrong // (padded.shape[1] - start - 1)).tolist())  # rows
         hits += [k not in missed for k in range(len(ids))]
     return hits
+
+
+def split(pairs):
+    """(pairs to train on, pairs for the validation loss: none where there are few)."""
+    every = HELD if len(pairs) >= 2 * HELD else len(pairs) + 1
+    return [p for i, p in enumerate(pairs, 1) if i % every], pairs[every - 1 :: every]
 
 
 def losses(training):
@@ -132,15 +140,17 @@ def main(argv):
         )
     work = finetune.work_folder(folder, fingerprint)
     before = greedy_hits(model.eval(), tokenizer, frame, val)
+    learned, held = (Dataset.from_list(encode_pairs(some, tokenizer, frame)) for some in split(pairs))
     trainer = trainers.of_pairs()(
         model=model,
         args=DPOConfig(
-            **finetune.arguments(config, work, len(pairs), settings["seed"], model.dtype),
+            **finetune.arguments(config, work, len(learned), settings["seed"], model.dtype),
             beta=t["beta"],
             **losses(t),
             pad_to_multiple_of=finetune.padding(model.dtype),
         ),
-        train_dataset=Dataset.from_list(encode_pairs(pairs, tokenizer, frame)),
+        train_dataset=learned,
+        eval_dataset=held if len(held) else None,
         processing_class=tokenizer,
         peft_config=finetune.lora(t),
     )

@@ -133,13 +133,11 @@ def baseline_scores(name, schema, scored, judged):
 
 def twins(interpreter, judged):
     """How often both are right: a case whose answer takes a value from the context, and the same words without context."""
-    pairs = [(c, j, t) for c, j in judged if (t := decisions.twin(c, interpreter.schema))]
-    outputs, _ = predict(interpreter, [t for *_, t in pairs], "twins")
-    both = [
-        j["exact"] and scores.judge(t, o, interpreter.schema)["exact"]
-        for (_, j, t), o in zip(pairs, outputs, strict=True)
-    ]
-    return scores.rate(sum(both), len(both))
+    pairs = [(j["exact"], t) for c, j in judged if (t := decisions.twin(c, interpreter.schema))]
+    open_ = [t for exact, t in pairs if exact]  # of the others it is known that not both are right
+    outputs, _ = predict(interpreter, open_, "twins")
+    both = [scores.judge(t, o, interpreter.schema)["exact"] for t, o in zip(open_, outputs, strict=True)]
+    return scores.rate(sum(both), len(pairs))
 
 
 def categories(name, cases):
@@ -157,10 +155,11 @@ def evaluate(name, interpreter, cases, outputs):
     schema = interpreter.schema
     verdicts = [scores.judge(c, o, schema) for c, o in scored]
     judged = [(c, j) for (c, _), j in zip(scored, verdicts, strict=True)]
-    shares = scores.table(verdicts)
-    print("\n".join(scores.lines(shares)))
     # rows that the confidence was calibrated on say nothing about how good it is
     apart = [(c, j) for c, j in judged if "output" not in c or kept_apart(c)]
+    of_confidence = scores.table([j for _, j in apart])["right_at_threshold"]
+    shares = scores.table(verdicts) | {"right_at_threshold": of_confidence}
+    print("\n".join(scores.lines(shares)))
     belief = decisions.belief(apart)
     found = decisions.facts(judged, schema, interpreter.action) | {"twins": twins(interpreter, judged)}
     named = {
@@ -233,6 +232,7 @@ def main(argv):
     result = {
         "model": display(model),
         "model_digest": utils.digest(model),
+        "trained": interpreter.facts.get("model", "unknown"),
         "base": interpreter.facts.get("base", "unknown"),
         "rows": display(path.resolve()),
         "of": utils.digest(path),

@@ -13,7 +13,7 @@ import calibration
 import prompt
 import rerank
 from cli import build
-from decoder import LONGEST, Decoder, decided
+from decoder import LONGEST, Decoder, decided, load
 from mending import mended, promising
 from rows import clarification, dumps, filled, flatten, ungrounded
 from utils import FORMAT, display, fail
@@ -28,30 +28,18 @@ MADE_UP = {"integer": 4821, "float": 48.21, "boolean": True, "string": "zeta-lan
 # types of arguments in which a made-up value can be told from one that was meant
 TAKEN = ("string", "path", "integer", "float")
 ARGS = '"args":'
+CUT = 0.4  # at most the confidence of an answer to a request whose end was not read: a host asks
 
 
-def contract(path):
-    """clitron.* metadata of a GGUF as a dict, or one line when the file is broken or not ours. Reads no weights."""
-    from gguf import GGUFReader
-
-    path = Path(path)
-    try:
-        reader = GGUFReader(path)
-        found = {k.removeprefix("clitron."): f.contents() for k, f in reader.fields.items() if k.startswith("clitron.")}
-        end = max(t.data_offset + t.n_bytes for t in reader.tensors)
-    except FileNotFoundError:
-        raise
-    except Exception:  # a cut or foreign file fails in many ways inside the reader
-        found, end = None, 0
-    if found is None or end > path.stat().st_size:
-        fail(f"{display(path)} is not a complete GGUF file; make it again with train-quantize")
+def contract(found, path):
+    """The contract of a GGUF as a dict: its clitron.* metadata (see decoder.load), read; or one line when it is not ours."""
     if not {"schema", "prompt", "format"} <= set(found):
         fail(f"{display(path)} carries no clitron.* metadata; only files that train-quantize wrote can be used")
-    if found["format"] != FORMAT:
+    if found["format"] != str(FORMAT):
         fail(
             f"{display(path)} has format {found['format']}, this code reads format {FORMAT}; make it again with train-quantize"
         )
-    return {**found, "schema": json.loads(found["schema"]), "prompt": json.loads(found["prompt"])}
+    return {**found, "format": FORMAT, "schema": json.loads(found["schema"]), "prompt": json.loads(found["prompt"])}
 
 
 class Interpreter(Decoder):
@@ -59,13 +47,14 @@ class Interpreter(Decoder):
 
     def __init__(self, path, n_ctx=2048, facts=None):
         """facts: a contract in place of the file's own, for a GGUF that carries none."""
-        facts = facts or contract(path)
+        llm, found = load(Path(path), n_ctx)
+        facts = facts or contract(found, path)
         self.facts = facts
         self.curves, self.weights, self.evidence = (
             json.loads(facts.get(key, "{}")) for key in ("calibration", "rerank", "evidence")
         )
         # the schema was checked when the file was made; a file without weights is from before them, or of an untuned model
-        super().__init__(Path(path), build(facts["schema"]), facts["prompt"], n_ctx, bool(self.weights))
+        super().__init__(llm, build(facts["schema"]), facts["prompt"], bool(self.weights))
 
     # ------------------------------------------------------------------------------------------------------- answers
     def interpret(self, text, context=None):
@@ -98,9 +87,9 @@ class Interpreter(Decoder):
         start = self.prompt_tokens(text, context)
         if not constrained:
             return self.free(start)
-        text = text[:LONGEST]
-        answer = self.choose(start, text, context)
+        answer = self.choose(start, text[:LONGEST], context)
         sure = calibration.apply(self.curves, answer["type"], answer["confidence"])
+        sure = min(sure, CUT) if len(text) > LONGEST else sure
         return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
     def candidates(self, start, text, context):

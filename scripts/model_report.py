@@ -43,12 +43,12 @@ def record_of(name, path, quant):
 
 
 def evaluations(name):
-    """Every evaluation with scores of a GGUF that is still there: people's rows first, then the data set's own."""
+    """Every evaluation with scores of a GGUF that is still there: people's rows first, of these the most, then the data set's own."""
     folder = models_dir(name)
     there = {utils.digest(p) for p in folder.glob("*.gguf")}
     found = [read_json(p) for p in sorted(folder.glob("evaluation*.json"))]
     current = (e for e in found if e and e.get("decisions") and e.get("model_digest") in there)
-    return sorted(current, key=lambda e: (e["own"], e["rows"]))
+    return sorted(current, key=lambda e: (e["own"], -e["n"], e["rows"]))
 
 
 def compared(e, others):
@@ -66,8 +66,9 @@ def compared(e, others):
             if difference > 0
             else "worse than"
         )
+        other = "" if e.get("trained") == o.get("trained") else " (another training)"
         out.append(
-            f"{e['model']} is {word} {o['model']}: {100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {p:.2f}"
+            f"{e['model']} is {word} {o['model']}{other}: {100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {p:.2f}"
         )
     return out
 

@@ -64,6 +64,11 @@ def greedy(model, tokenizer, frame, row, most=GREEDY_TOKENS):
     return base_model.answers(model, tokenizer, [prompt.encode(tokenizer, frame, row)[0]], frame["eos"], most)[0]
 
 
+def written(interpreter, rows):
+    """What a GGUF writes for rows without a grammar, always the likeliest token."""
+    return [interpreter.free(interpreter.prompt_tokens(r["instruction"], r["context"]), GREEDY_TOKENS) for r in rows]
+
+
 def judged(interpreter, rows):
     """[(answer, verdict)] of an interpreter for rows."""
     out = []
@@ -87,7 +92,7 @@ def check(folder, plain, quantized, rows, familiar, frame):
     half, small = Interpreter(plain), Interpreter(quantized or plain)
     same_ids(folder, small, rows)
     some = rows[:GREEDY]
-    said = [half.free(half.prompt_tokens(r["instruction"], r["context"]), GREEDY_TOKENS) for r in some]
+    said = written(half, some)
     model, tokenizer = base_model.load(folder, dtype=torch.float32, train=False)
     agree = sum(greedy(model.eval(), tokenizer, frame, r) == b for r, b in zip(some, said, strict=True))
     answers = judged(small, rows)
@@ -102,6 +107,7 @@ def check(folder, plain, quantized, rows, familiar, frame):
         before = [v["exact"] for _, v in judged(half, rows[:PAIRED])]
         after = [v["exact"] for _, v in answers[:PAIRED]]
         difference, low, high = scores.paired_difference(before, after)
+        facts["quant_equal"] = sum(a == b for a, b in zip(said, written(small, some), strict=True))
         facts |= {"paired_rows": len(before), "f16_exact": sum(before), "exact": sum(after)}
         facts |= {"difference": difference, "ci95": [low, high], "p": scores.mcnemar(before, after)}
     return facts, points
@@ -116,7 +122,8 @@ def words(facts, quant):
     if "difference" in facts:
         low, high = facts["ci95"]
         out.append(
-            f"quantize: {quant} against float16: {facts['exact']} and {facts['f16_exact']} of {facts['paired_rows']} exact, "
+            f"quantize: {quant} against float16: {facts['quant_equal']} of {facts['greedy_rows']} greedy answers the same; "
+            f"{facts['exact']} and {facts['f16_exact']} of {facts['paired_rows']} exact, "
             f"difference {100 * facts['difference']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {facts['p']:.2f}"
         )
     return "\n".join(out)

@@ -108,6 +108,15 @@ def write_contract(plain, out, facts):
             sys.stderr = stderr
 
 
+def code_version():
+    """Version of this code and the digest of its files: 0.1.0+5e1f00d2c0ffee42."""
+    here = Path(__file__).parent
+    files = sorted(here.rglob("*.py"))
+    return (
+        f"{utils.VERSION}+{utils.digest_text(json.dumps([[str(p.relative_to(here)), utils.digest(p)] for p in files]))}"
+    )
+
+
 def modelfile(gguf, frame):
     """Ollama's Modelfile for a GGUF that lies beside it. The prompt is the request, with context as `field: value` lines before it."""
     for mark in ('"""', "{{"):
@@ -173,13 +182,15 @@ def main(argv):
         "schema": schema.raw,
         "prompt": frame,
         "system": prompt.system_message(schema),
+        "context": prompt.RENDERING,
         "grammar": gbnf(schema),
         "json_schema": json_schema(schema),
         "rerank": rerank.WEIGHTS,
         "evidence": calibration.EVIDENCE,
         "base": learned["base"],
         "stage": source.name,
-        "code": utils.VERSION,
+        "model": utils.digest(source),
+        "code": code_version(),
         "data": learned["fingerprint"]["inputs"].get(display(given), "unknown"),
         "drawn": utils.digest(drawn) if drawn.exists() else "none",
     }

@@ -261,6 +261,16 @@ def test_first_loss_is_that_of_a_policy_equal_to_its_reference(trained):
     assert losses == [pytest.approx(0.6931, abs=2e-3)]
 
 
+def test_a_tenth_of_the_pairs_is_kept_for_the_validation_loss(trained):
+    assert [list(some) for some in dpo.split(list(range(19)))] == [list(range(19)), []]
+    learned, held = dpo.split(list(range(40)))
+    assert (held, sorted(learned + held)) == ([9, 19, 29, 39], list(range(40)))
+    log = read_jsonl(trained.models() / "dpo" / "log.jsonl")
+    losses = [line["eval_loss"] for line in log if "eval_loss" in line]
+    assert len(losses) == len([line for line in log if "eval_exact_match" in line]) >= 1
+    assert losses[0] == pytest.approx(0.6931, abs=0.05)
+
+
 # ---------------------------------------------------------------------------------------------------- the models
 def scaled_products(folder):
     """{weight name in the base: (alpha / r) B A} of an adapter."""

@@ -9,6 +9,7 @@ import eval as evaluation
 import pytest
 import scores
 from conftest import ROOT
+from tiny import NOTES, command, question
 
 LIST = {"type": "command", "command": "list", "subcommand": None, "args": {}, "flags": [], "confidence": 0.95}
 ASK = {"type": "clarification", "message": "Which one?", "suggestions": [], "confidence": 0.4}
@@ -194,6 +195,27 @@ def test_the_number_is_the_line_in_the_file_even_after_blank_lines(refused):
     assert refused(GOOD + "\n\n" + jsonl({"instruction": 5})) == ":4: 'instruction' is missing or no text"
 
 
+# ----------------------------------------------------------------------------------------------------------- twins
+def test_twins_are_right_together_and_only_what_is_open_is_asked():
+    def case(words, number, **context):
+        return {"instruction": words, "context": context, "expected": json.loads(command("read", number=number))}
+
+    class Asked(list):
+        schema = NOTES
+
+        def complete(self, text, context):
+            self.append((text, context))
+            return command("read", number=7) if text == "open this" else question("pronoun", "read")
+
+    here = {"current_note": 7}
+    cases = [case(words, 7, notes=here) for words in ("read this", "open this", "show this")]
+    plain = {"instruction": "all", "context": {"notes": here}, "expected": LIST}
+    asked = Asked()
+    found = evaluation.twins(asked, [(c, {"exact": c is not cases[2]}) for c in [*cases, plain]])
+    assert asked == [("read this", None), ("open this", None)]
+    assert (found["hits"], found["n"]) == (1, 3)
+
+
 # -------------------------------------------------------------------------------------------------------- mistakes
 def test_the_model_is_missing(project):
     want = "eval.py: no training/models/notes/clitron-notes-{}.gguf; run: just train-quantize name=notes{}"
@@ -219,7 +241,7 @@ def test_a_model_that_was_cut_off(project, trained, tmp_path):
     model.write_bytes(whole[: len(whole) // 2])
     rows = tmp_path / "rows.jsonl"
     rows.write_text(GOOD)
-    want = "eval.py: training/models/notes/clitron-notes-f16.gguf is not a complete GGUF file; make it again with train-quantize"
+    want = "eval.py: training/models/notes/clitron-notes-f16.gguf is not a complete GGUF file that llama.cpp can load; make it again with train-quantize"
     assert project.fails("eval.py", "name=notes", "quant=f16", f"test={rows}") == want
     assert not (project.models() / "evaluation-rows.json").exists()
 

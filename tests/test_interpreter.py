@@ -5,14 +5,16 @@ import itertools
 import json
 import math
 
+import base_model
 import calibration
 import decoder
-import gguf
 import numpy as np
 import prompt
 import pytest
+import quantize
 import schema as cli_schema
-from interpreter import MADE_UP, Interpreter, contract
+import utils
+from interpreter import CUT, MADE_UP, Interpreter, contract
 from mending import promising
 from rows import answer_faults, canonical, command, dumps
 from utils import FORMAT
@@ -164,6 +166,16 @@ def test_any_request_gets_a_valid_answer(used, dictate, number):
     answer = assert_valid(used.complete(INPUTS[number], CONTEXTS[number % len(CONTEXTS)]), used.schema)
     assert (answer["command"], answer["args"], answer["flags"]) == ("list", {}, [])
     assert 0 < answer["confidence"] < 1
+
+
+@pytest.mark.parametrize(("more", "sure"), [(0, True), (1, False)])
+def test_a_request_whose_end_was_not_read_is_never_a_sure_one(used, dictate, more, sure):
+    """A value may be torn, or the end may take it all back."""
+    text = "list all " + "x" * (decoder.LONGEST - 9 + more)
+    dictate(used, LIST, lead=14.0, computed=1)
+    answer = assert_valid(used.complete(text), used.schema)
+    assert (answer["confidence"] > CUT) is sure
+    assert (used.action(answer)[0] != "ask") is sure
 
 
 def test_the_same_request_gets_the_same_answer_whatever_was_asked_before(used, dictate):
@@ -756,75 +768,74 @@ def test_the_file_carries_schema_prompt_and_format(used):
     assert prompt.system_message(used.schema) in facts["prompt"]["prefix"]
 
 
-def refused(path, capsys, monkeypatch):
-    """The one line on stderr with which contract() ends the program."""
-    monkeypatch.setattr("sys.argv", ["host.py"])
-    with pytest.raises(SystemExit) as stop:
-        contract(path)
-    out, err = capsys.readouterr()
-    assert (stop.value.code, out, err.count("\n")) == (1, "", 1)
-    return err
+@pytest.fixture
+def refused(tmp_path, capsys, monkeypatch):
+    """The one line on stderr with which a function ends the program, without the script's name."""
+
+    def make(function, *args):
+        monkeypatch.setattr("sys.argv", ["host.py"])
+        with pytest.raises(SystemExit) as stop:
+            function(*args)
+        out, err = capsys.readouterr()
+        assert (stop.value.code, out, err.count("\n")) == (1, "", 1)
+        return err.removeprefix("host.py: ").removesuffix("\n")
+
+    return make
 
 
-def small_gguf(path, **facts):
-    """A sound GGUF with one tensor and these clitron.* facts."""
-    writer = gguf.GGUFWriter(path, "llama")
-    for key, value in facts.items():
-        (writer.add_uint32 if isinstance(value, int) else writer.add_string)(f"clitron.{key}", value)
-    writer.add_tensor("a", np.zeros((32, 32), dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+BROKEN = "{} is not a complete GGUF file that llama.cpp can load; make it again with train-quantize"
 
 
-def test_a_file_that_was_cut_off_anywhere(tmp_path, capsys, monkeypatch):
-    path = small_gguf(tmp_path / "cut.gguf", format=FORMAT, schema='{"cli_name": "x"}', prompt='{"eos": "</s>"}')
-    whole = path.read_bytes()
-    line = f"host.py: {path} is not a complete GGUF file; make it again with train-quantize\n"
-    for length in [*range(0, len(whole), 37), len(whole) // 2, len(whole) - 1]:
+def test_a_file_that_was_cut_off_anywhere(model, tmp_path, refused):
+    path, whole = tmp_path / "cut.gguf", model.read_bytes()
+    for length in (0, 3, 4, 20, 1000, len(whole) // 100, len(whole) // 2, len(whole) - 100_000, len(whole) - 1000):
         path.write_bytes(whole[:length])
-        assert refused(path, capsys, monkeypatch) == line, length
+        assert refused(Interpreter, path) == BROKEN.format(path), length
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"a", b"just some text\n" * 100, b"GGUF", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64]
 )
-def test_a_file_that_is_no_gguf(tmp_path, capsys, monkeypatch, content):
+def test_a_file_that_is_no_gguf(tmp_path, refused, content):
     path = tmp_path / "other.gguf"
     path.write_bytes(content)
-    line = f"host.py: {path} is not a complete GGUF file; make it again with train-quantize\n"
-    assert refused(path, capsys, monkeypatch) == line
+    assert refused(Interpreter, path) == BROKEN.format(path)
 
 
-@pytest.mark.parametrize(
-    "facts", [{}, {"format": FORMAT}, {"schema": "{}", "prompt": "{}"}, {"format": FORMAT, "schema": "{}"}]
-)
-def test_a_gguf_of_somebody_else(tmp_path, capsys, monkeypatch, facts):
-    path = small_gguf(tmp_path / "foreign.gguf", **facts)
-    line = f"host.py: {path} carries no clitron.* metadata; only files that train-quantize wrote can be used\n"
-    assert refused(path, capsys, monkeypatch) == line
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Interpreter(tmp_path / "none.gguf")
 
 
-@pytest.mark.parametrize("number", [0, FORMAT + 1])
-def test_a_gguf_of_another_format(tmp_path, capsys, monkeypatch, number):
-    path = small_gguf(tmp_path / "old.gguf", format=number, schema="{}", prompt="{}")
-    line = f"host.py: {path} has format {number}, this code reads format {FORMAT}; make it again with train-quantize\n"
-    assert refused(path, capsys, monkeypatch) == line
+def test_a_gguf_of_somebody_else(refused):
+    path = base_model.BUNDLED_GGUF
+    line = f"{utils.display(path)} carries no clitron.* metadata; only files that train-quantize wrote can be used"
+    assert refused(Interpreter, path) == line
 
 
-def test_a_gguf_that_is_ours_is_read_without_its_weights(tmp_path):
-    path = small_gguf(tmp_path / "ours.gguf", format=FORMAT, schema='{"cli_name": "x"}', prompt='{"eos": "</s>"}')
-    assert contract(path) == {"format": FORMAT, "schema": {"cli_name": "x"}, "prompt": {"eos": "</s>"}}
+OURS = {"format": str(FORMAT), "schema": '{"cli_name": "x"}', "prompt": '{"eos": "</s>"}', "name": "x"}
 
 
-def test_weights_that_llama_cpp_cannot_load(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["host.py"])
-    schema = json.dumps({"cli_name": "x", "description": "x", "commands": [{"name": "y"}]})
-    frame = json.dumps({"prefix": "", "suffix": "", "eos": "</s>"})
-    path = small_gguf(tmp_path / "hollow.gguf", format=FORMAT, schema=schema, prompt=frame)
-    with pytest.raises(SystemExit) as stop:
-        Interpreter(path)
-    line = f"host.py: {path} cannot be loaded by llama.cpp; make it again with train-quantize\n"
-    assert (stop.value.code, capsys.readouterr().err) == (1, line)
+@pytest.mark.parametrize("lacks", ["format", "schema", "prompt"])
+def test_a_contract_that_lacks_something(tmp_path, refused, lacks):
+    path = tmp_path / "some.gguf"
+    assert "carries no clitron.* metadata" in refused(contract, {k: v for k, v in OURS.items() if k != lacks}, path)
+
+
+@pytest.mark.parametrize("number", ["0", str(FORMAT + 1)])
+def test_a_gguf_of_another_format(tmp_path, refused, number):
+    line = f"old.gguf has format {number}, this code reads format {FORMAT}; make it again with train-quantize"
+    assert refused(contract, {**OURS, "format": number}, tmp_path / "old.gguf").endswith(line)
+
+
+def test_the_contract_is_read(tmp_path):
+    want = {"format": FORMAT, "schema": {"cli_name": "x"}, "prompt": {"eos": "</s>"}, "name": "x"}
+    assert contract(OURS, tmp_path / "some.gguf") == want
+
+
+@pytest.mark.parametrize("length", [1022, 1023, 1024, 1025, 3000])
+def test_metadata_of_any_length_is_read_whole(model, tmp_path, length):
+    """llama-cpp-python's own reader loses the last letter of a value of 1,024."""
+    path = tmp_path / "long.gguf"
+    quantize.write_contract(model, path, {"long": "x" * (length - 1) + "y"})
+    assert decoder.load(path, 512)[1]["long"] == "x" * (length - 1) + "y"

@@ -145,6 +145,13 @@ def test_better_is_said_only_where_the_test_says_so(facts):
     assert "no different beyond chance from clitron-notes-q8.gguf: +2.5 points" in lines[0]
     assert "is better than clitron-notes-q2.gguf: +75.0 points" in lines[1]
     assert "is worse than" in model_report.compared(bad, [good])[0]
+    old = {**same, "trained": "before"}
+    assert "chance from clitron-notes-q8.gguf (another training):" in model_report.compared(good, [old])[0]
+
+
+def test_of_two_files_of_peoples_rows_the_larger_one_is_believed(facts):
+    made = facts(**{"evaluation-a": evaluation(3, 0, rows="a"), "evaluation-b": evaluation(10, 10, rows="b")})
+    assert "50 % of 20" in made["verdict"]
 
 
 def test_each_quantization_has_an_evaluation_of_its_own(tmp_path):

@@ -133,32 +133,32 @@ on this machine.{perplexity}{few}</p>{better}
 <div class="grid">{"".join(mistake(m) for m in worst) or "<p>None.</p>"}</div>"""
 
 
+CURVES = (  # of a trainer's log: title, unit, range, {words: key}
+    ("loss", "loss", None, {"training": "loss", "validation": "eval_loss"}),
+    ("perplexity", "perplexity", None, {"validation": "eval_perplexity"}),
+    (
+        "validation rows, without a grammar",
+        "share",
+        (0, 1),
+        {"exact match": "eval_exact_match", "valid JSON": "eval_json_valid"},
+    ),
+    ("an answer, without a grammar", "seconds", None, {"validation": "eval_seconds_per_answer"}),
+    ("pairs told apart", "share", (0, 1), {"training": "rewards/accuracies", "validation": "eval_rewards/accuracies"}),
+)
+
+
 def curves(logs):
     """Sections with the curves of the trainers' logs. logs: {"sft": [...], "dpo": [...]} as in log.jsonl."""
     out = []
     for stage, log in logs.items():
-
-        def line(key, log=log):
-            return [(entry["step"], entry[key]) for entry in log if isinstance(entry.get(key), int | float)]
-
-        loss = {n: line(k) for n, k in (("training", "loss"), ("validation", "eval_loss")) if line(k)}
-        hits = {
-            n: line(k) for n, k in (("exact match", "eval_exact_match"), ("valid JSON", "eval_json_valid")) if line(k)
-        }
-        margin = {"chosen over rejected": line("rewards/accuracies")} if line("rewards/accuracies") else {}
-        if loss:
-            out.append(section(f"{stage.upper()}: loss", charts.chart(loss, "step", "loss")))
-        if hits:
-            out.append(
-                section(
-                    f"{stage.upper()}: validation rows, unconstrained",
-                    charts.chart(hits, "step", "share", None, (0, 1)),
-                )
-            )
-        if margin:
-            out.append(
-                section(f"{stage.upper()}: pairs told apart", charts.chart(margin, "step", "share", None, (0, 1)))
-            )
+        for title, unit, span, keys in CURVES:
+            lines = {
+                words: [(entry["step"], entry[key]) for entry in log if isinstance(entry.get(key), int | float)]
+                for words, key in keys.items()
+            }
+            lines = {words: points for words, points in lines.items() if points}
+            if lines:
+                out.append(section(f"{stage.upper()}: {title}", charts.chart(lines, "step", unit, None, span)))
     return "".join(out)
 
 
