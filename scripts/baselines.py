@@ -261,7 +261,7 @@ def few_shot(train, schema):
 
 ALL = {"lookup table": lookup, "nearest neighbour": nearest, "intent and slots": classical}
 SLOW = {"untuned SmolLM2-135M, 8 shots": few_shot}  # as slow as the model itself
-SLOW_CASES = 50  # enough for a baseline that is far behind
+SLOW_CASES = 30  # enough for a baseline that is far behind
 MOST_SHOWN = 1200  # tokens of the shots: the request and the answer need room too
 
 

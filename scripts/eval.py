@@ -23,7 +23,7 @@ from settings import parse_settings
 from split_check import row_id
 from utils import data_dir, display, fail, models_dir, need, need_gguf, write_jsonl
 
-PERPLEXITY_ROWS = 100  # enough for two digits, and a quarter of a minute
+PERPLEXITY_ROWS = 60  # enough for two digits
 
 
 def read_cases(path):
@@ -172,7 +172,7 @@ def evaluate(name, interpreter, cases, outputs):
     print("\n".join(scores.lines(named)))
     if belief["n"]:
         print(
-            "  commands: calibration error {error:.3f} ({honest_error:.3f} by chance if every confidence were right), "
+            "  commands: calibration error {error:.3f} ({honest_error:.3f} by chance if every confidence were exact), "
             "Brier {brier:.3f} (n {n})".format(**belief)
         )
     result = {

@@ -3,6 +3,7 @@ training/models/<name> and training/data/<name>; report() writes report.html and
 """
 
 import json
+from importlib.metadata import version
 
 import ask
 import scores
@@ -11,6 +12,7 @@ from report.card import card
 from report.model_page import page
 from utils import data_dir, models_dir, read_json, read_jsonl
 
+PACKAGES = ("torch", "transformers", "peft", "trl", "llama-cpp-python", "llguidance")
 GOAL = 0.85  # of exact matches, and of clarification recall and precision, from which a model is called ready
 FEW = 200  # rows, under which shares alone say little
 
@@ -158,8 +160,6 @@ def stages(name, found):
 
 def facts(name, schema):
     """Everything that page and card say, as JSON has it."""
-    from importlib.metadata import version
-
     found = evaluations(name)
     for e in found:
         e["title"] = "Validation rows of the data set" if e["own"] else e["rows"].rpartition("/")[2]
@@ -168,10 +168,9 @@ def facts(name, schema):
             m["confidence"] = m["answer"].get("confidence", 0)
             m["expected_words"], m["answer_words"] = said(m["expected"], schema), said(m["answer"], schema)
         e["mistakes"].sort(key=lambda m: -m["confidence"])
-    sft = read_json(models_dir(name) / "sft" / "stage.json") or {}
-    settings = (sft.get("fingerprint") or {}).get("settings") or {}
     logs = {s: read_jsonl(p) for s in ("sft", "dpo") if (p := models_dir(name) / s / "log.jsonl").exists()}
-    made = stages(name, found)
+    made, parts = stages(name, found), made_with(name)
+    base = found[0]["base"] if found else parts["base model"]
     return {
         "name": name,
         "cli": schema.cli,
@@ -179,17 +178,31 @@ def facts(name, schema):
         "evaluations": found,
         "stages": made,
         "logs": logs,
-        "base": found[0]["base"] if found else sft.get("base", "unknown"),
+        "base": base,
         "data": next((s["words"] for s in made if s["stage"] == "data"), "unknown"),
         "code": utils.VERSION,
         "settings": {
-            "base model": found[0]["base"] if found else sft.get("base", "unknown"),
-            **{k: v for part in ("training", "data") for k, v in (settings.get(part) or {}).items()},
-            "seed": settings.get("seed"),
-            **{p: version(p) for p in ("torch", "transformers", "peft", "trl", "llama-cpp-python", "llguidance")},
+            **parts,
+            "base model": base,
+            **{p: version(p) for p in PACKAGES},
             "clitron-training": utils.VERSION,
         },
     }
+
+
+def made_with(name):
+    """{words: value} of what the model was made with, as the records of its stages have it."""
+    data, sft, dpo = (
+        read_json(folder / "stage.json") or {}
+        for folder in (data_dir(name), models_dir(name) / "sft", models_dir(name) / "dpo")
+    )
+    out = {"base model": sft.get("base", "unknown"), "training rows": (data.get("written") or {}).get("train.jsonl")}
+    for stage, record in (("data", data), ("SFT", sft), ("DPO", dpo)):
+        settings = (record.get("fingerprint") or {}).get("settings") or {}
+        for key, value in settings.items():
+            parts = value.items() if key in ("training", "data") else [(key, value)]
+            out |= {f"{stage} {k}": v for k, v in parts if not isinstance(v, dict) and k != "base"}
+    return {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in out.items() if v is not None}
 
 
 def report(name, schema):

@@ -1,6 +1,7 @@
 """Fixtures: a project in a temporary folder, its scripts as real processes, and a tiny model that every stage can work on."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,3 +123,23 @@ def trained(tmp_path_factory, tiny_base):
     assert done.returncode == 0, done.stdout + done.stderr
     project.words, project.log = words, done.stdout
     return project
+
+
+@pytest.fixture
+def width_in_browser(tmp_path):
+    """width_in_browser(html, pixels): how wide headless Chromium needs a page where a window has so many; skipped where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None) or pytest.skip("no Chromium")
+
+    def measure(html, pixels):
+        (tmp_path / "page.html").write_text(html, encoding="utf-8")
+        script = "frame.onload = () => { document.title = frame.contentDocument.documentElement.scrollWidth }"
+        frame = f'<iframe id="frame" src="page.html" style="width: {pixels}px; height: 900px; border: 0"></iframe><script>{script}</script>'
+        (tmp_path / "frame.html").write_text(frame)
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom"]
+        options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000"]
+        command = [browser, *options, (tmp_path / "frame.html").as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        return int(re.search(r"<title>(\d+)</title>", done.stdout)[1])
+
+    return measure

@@ -319,6 +319,11 @@ def test_rows_by_hand_are_told(tmp_path):
     assert "1 of the rows were written or edited by hand" in data_page.page(found)
 
 
+@pytest.mark.parametrize("pixels", [1280, 400])
+def test_the_page_fits_its_window(rows, width_in_browser, pixels):
+    assert width_in_browser(data_page.page(facts(rows, STAGE)), pixels) <= pixels
+
+
 def test_the_page_says_what_was_turned_away_and_why(rows):
     text = data_page.page(facts(rows, STAGE))
     assert "<td>draw: parts of the sentence contradict each other</td><td>20</td>" in text

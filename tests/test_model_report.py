@@ -196,6 +196,41 @@ def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
     assert "| everything right | 61.8 %" in text
 
 
+@pytest.mark.parametrize("pixels", [1280, 400])
+def test_the_page_fits_its_window(facts, width_in_browser, pixels):
+    log = [
+        {"step": n, "loss": 1 / n, "eval_loss": 1 / n, "eval_perplexity": 1.5, "eval_exact_match": 0.5} for n in (1, 2)
+    ]
+    utils.write_jsonl(facts.folder / "sft" / "log.jsonl", log)
+    modules = {"training": {"lora_target_modules": [*"qkvo", "a_module_whose_name_is_long", "and_another_one"]}}
+    record = {"seconds": 600, "base": "SmolLM2-135M-Instruct+general", "fingerprint": {"settings": modules}}
+    utils.write_json(facts.folder / "sft" / "stage.json", record)
+    html = page(facts(**{"evaluation-people": evaluation(20, 40, [READ, ASK] * 6)}))
+    assert html.count("<article>") == 30
+    assert width_in_browser(html, pixels) <= pixels
+
+
+def test_what_it_was_made_with(facts):
+    data = facts.folder.parent.parent / "data" / "notes" / "stage.json"
+    utils.write_json(data, {"fingerprint": {"settings": {"num": 60, "seed": 3}}, "written": {"train.jsonl": "abc"}})
+    sft = {"base": "x", "settings": {"base": "x", "training": {"learning_rate": 0.1}, "data": {"drawn": True}}}
+    utils.write_json(facts.folder / "sft" / "stage.json", {"base": "x", "fingerprint": sft})
+    dpo = {"settings": {"seed": 3, "training": {"beta": 0.2, "names": ["a", "b"]}, "model": {"samples": 2}}}
+    utils.write_json(facts.folder / "dpo" / "stage.json", {"fingerprint": dpo})
+    made = model_report.made_with("notes")
+    assert made == {
+        "base model": "x",
+        "training rows": "abc",
+        "data num": 60,
+        "data seed": 3,
+        "SFT learning_rate": 0.1,
+        "SFT drawn": True,
+        "DPO seed": 3,
+        "DPO beta": 0.2,
+        "DPO names": "a, b",
+    }
+
+
 def test_the_page_of_another_base_claims_no_licence(facts):
     made = facts(evaluation=evaluation(3, 1, base="acme/big-model"))
     head = yaml.safe_load(card(made).split("---\n")[1])

@@ -25,6 +25,8 @@ th { text-align: left; font-size: .87rem; }
 td, th { padding: .16rem 0 .16rem .7rem; vertical-align: top; }
 td:first-child, th:first-child { padding-left: 0; width: 99%; }
 td + td, th + th { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.pairs table { table-layout: fixed; }
+.pairs :is(td, th) { width: 50%; white-space: normal; }
 .track { position: relative; height: .42rem; margin: .1rem 0 .15rem; background: var(--track); }
 .track b { display: block; height: 100%; background: var(--bar); }
 .track i { position: absolute; top: -.16rem; bottom: -.16rem; width: 2px; background: var(--ink); }

@@ -118,7 +118,7 @@ def evaluation(e):
     if belief["n"]:
         text = (
             "Calibration error {error:.3f} over {n} commands in 15 bins of equal mass; chance alone would give {honest_error:.3f} "
-            "if every confidence were right. Brier {brier:.3f}."
+            "if every confidence were exact. Brier {brier:.3f}."
         )
         calibration = text.format(**belief)
     worst = e["mistakes"][:30]
@@ -177,5 +177,5 @@ def page(found):
 <div class="grid">{curves(found["logs"]) or "<p>No log of a trainer is here.</p>"}</div>
 <h2>Stages, settings, versions</h2>
 {notes}
-<div class="grid">{section("Time and money", stages)}{section("Made with", settings)}</div>"""
+<div class="grid">{section("Time and money", stages)}{section("Made with", f'<div class="pairs">{settings}</div>')}</div>"""
     return document(f"{found['name']}: how good is the model?", body)
