@@ -72,8 +72,8 @@ HELP = """Type a request. Also:
 Nothing is ever run."""
 
 
-def loop(interpreter, context):
-    """Ask until the input ends: one request a line; lines that begin with ':' are for the loop itself."""
+def loop(interpreter, context, as_json=False):
+    """Ask until the input ends: one request a line; lines that begin with ':' are for the loop itself. as_json: show answers as JSON."""
     import contextlib
 
     with contextlib.suppress(ImportError):
@@ -107,7 +107,7 @@ def loop(interpreter, context):
             print(HELP)
         else:
             answer = interpreter.interpret(line, context)
-            print(said(interpreter, answer))
+            print(json.dumps(answer, ensure_ascii=False) if as_json else said(interpreter, answer))
 
 
 def main(argv):
@@ -123,7 +123,7 @@ def main(argv):
 
     interpreter = Interpreter(model)
     if not text:
-        loop(interpreter, context)
+        loop(interpreter, context, settings["format"] == "json")
         return
     answer = interpreter.interpret(settings["text"], context)
     if settings["format"] != "human":

@@ -12,6 +12,7 @@ Run     just train-generate-preferences name=gh
 
 import random
 import time
+from collections import Counter
 
 import base_model
 import decisions
@@ -188,9 +189,14 @@ def main(argv):
             words = "{read} pairs read by Claude: {label_kept} labels stand, {label_replaced} were bettered, {dropped} answers were right"
             print(f"gen_prefs: {words.format(**counts)}")
     write_jsonl(out, pairs)
+    kinds = Counter(
+        "questions" if scores.parse(p["chosen"])["type"] != "command" else "with context" if p["context"] else "without"
+        for p in pairs
+    )
     facts = {
         "tried": tried,
         "pairs": len(pairs),
+        "kinds": dict(kinds),
         "claude": counts or {},
         "unread": counts is None,
         "seconds": round(time.time() - started),
@@ -199,7 +205,8 @@ def main(argv):
     progress.done()
     print(
         f"gen_prefs: {wrong} of {tried} requests are answered wrong at least once in {number}; "
-        f"{len(pairs)} pairs in {display(out)}; next: just train-dpo name={name}"
+        f"{len(pairs)} pairs ({kinds['with context']} commands with context, {kinds['without']} without, {kinds['questions']} questions) "
+        f"in {display(out)}; next: just train-dpo name={name}"
     )
 
 

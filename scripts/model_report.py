@@ -134,7 +134,9 @@ def stages(name, found):
     losses = " -> ".join(f"{x:.4f}" for x in sft.get("validation_loss") or [])
     add("SFT", sft, f"validation loss {losses}")
     usd = (prefs.get("claude") or {}).get("usd", 0.0)
-    add("preferences", prefs, f"{prefs.get('pairs')} pairs from {prefs.get('tried')} requests", usd)
+    kinds = ", ".join(f"{n} {kind}" for kind, n in (prefs.get("kinds") or {}).items())
+    pairs = f"{prefs.get('pairs')} pairs{f' ({kinds})' if kinds else ''} from {prefs.get('tried')} requests"
+    add("preferences", prefs, pairs, usd)
     if "p" in dpo:
         words = f"held-out rows right {dpo['sft']} before and {dpo['dpo']} after, of {dpo['n']} (p = {dpo['p']:.2f}): "
         add(

@@ -259,13 +259,24 @@ def test_questions_offer_what_they_have():
     assert Interpreter.action(host, answer)[0] == "clarify"
 
 
-def test_the_prompt_loop(trained):
-    """At a terminal without a request: context set and shown, JSON, help, an empty line, and the end."""
+def at_terminal(trained, lines, *words):
+    """What the prompt shows where these lines are typed at a terminal."""
     mine, theirs = pty.openpty()
-    command = [sys.executable, str(ROOT / "scripts" / "ask.py"), "name=notes", "quant=f16"]
+    command = [sys.executable, str(ROOT / "scripts" / "ask.py"), "name=notes", "quant=f16", *words]
     running = subprocess.Popen(
         command, env=trained.env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    os.write(mine, "".join(f"{line}\n" for line in lines).encode())
+    out, err = running.communicate(timeout=120)
+    os.close(mine)
+    os.close(theirs)
+    assert running.returncode == 0, err
+    assert "Traceback" not in err
+    return out.split("Nothing is ever run.\n", 1)[1]
+
+
+def test_the_prompt_loop(trained):
+    """At a terminal without a request: context set and shown, JSON, help, an empty line, and the end."""
     lines = [
         "",
         ":context",
@@ -276,18 +287,18 @@ def test_the_prompt_loop(trained):
         ":json",
         ":quit",
     ]
-    os.write(mine, "".join(f"{line}\n" for line in lines).encode())
-    out, err = running.communicate(timeout=120)
-    os.close(mine)
-    os.close(theirs)
-    assert running.returncode == 0, err
-    assert "Traceback" not in err
-    shown = out.split("Nothing is ever run.\n", 1)[1]
+    shown = at_terminal(trained, lines)
     assert "no context\n" in shown
     assert '{"notes": {"current_note": 3}}\n' in shown
     assert "a context is a JSON object" in shown
     assert re.search(r"^-> (run|confirm|clarify|ask): ", shown, re.M)
     assert answer_faults(json.loads(re.search(r'\{"type".*\}', shown)[0]), cli_schema.load("notes")) == []
+
+
+def test_the_prompt_loop_as_json(trained):
+    shown = at_terminal(trained, ["read this", ":quit"], "format=json")
+    assert json.loads(re.search(r'\{"type".*\}', shown)[0])["type"] in ("command", "clarification")
+    assert "->" not in shown
 
 
 @pytest.mark.parametrize("format", ["json", "human"])

@@ -95,6 +95,10 @@ def test_preferences_are_new_requests_with_wrong_answers(trained):
     assert len({p["prompt"] for p in pairs}) == 20
     record = read_json(trained.data() / "preferences.json")
     assert {k: record[k] for k in ("pairs", "tried")} == {"pairs": 20, "tried": 32}
+    questions = sum('"clarification"' in p["chosen"] for p in pairs)
+    context = sum('"clarification"' not in p["chosen"] and bool(p["context"]) for p in pairs)
+    kinds = {"questions": questions, "with context": context, "without": 20 - questions - context}
+    assert record["kinds"] == {k: n for k, n in kinds.items() if n}
     assert record["requests"] == "new requests from the frames of the training rows"
     assert not (trained.data() / "preferences_progress.jsonl").exists()
 
