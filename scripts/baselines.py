@@ -255,7 +255,7 @@ def few_shot(train, schema):
         frame = prompt.frame(tokenizer, schema, some)
     model = Interpreter(base_model.BUNDLED_GGUF, facts={"schema": schema.raw, "prompt": frame})
     longest = max((r["output"] for r in train), key=len)
-    model.most = len(model.tokenize(longest, False))  # it often comes to no end, and what is longer is not right either
+    model.most = len(model.tokenize(longest, False))  # it often comes to no end, which counts as a question
     return model.complete
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import prompt
 from grammar import lark
@@ -44,12 +45,15 @@ def load(path, n_ctx):
     """(llama_cpp.Llama, {key: text} of its clitron.* metadata) of a GGUF file, or one line where it is none or a part of one."""
     import llama_cpp
 
-    if not path.exists():
+    if not Path(path).exists():
         raise FileNotFoundError(path)
     try:
         llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=512, n_threads=threads(), verbose=False)
     except ValueError:
-        fail(f"{display(path)} is not a complete GGUF file that llama.cpp can load; make it again with train-quantize")
+        fail(
+            f"{display(path)} cannot be loaded by llama.cpp: it is no GGUF file, or a part of one, or memory is short; "
+            "make it again with train-quantize"
+        )
 
     def text(key):  # llm.metadata loses the last letter of some values
         size = llama_cpp.llama_model_meta_val_str(llm.model, key.encode(), ctypes.create_string_buffer(1), 1) + 1
@@ -183,8 +187,15 @@ class Decoder:
         """Token ids of the prompt; of one that is too long, the constant start and the end (the request itself) are kept."""
         start = self.tokenize(self.frame["prefix"], True)
         tokens = prompt.prompt_ids(self.tokenize, self.frame, text[:LONGEST], context)
-        room = self.llm.n_ctx() - MOST_TOKENS - 1
-        return tokens if len(tokens) <= room else start + tokens[len(start) - room :]
+        return tokens if len(tokens) <= self.room() else start + tokens[len(start) - self.room() :]
+
+    def room(self):
+        """How many tokens of a prompt there is room for."""
+        return self.llm.n_ctx() - MOST_TOKENS - 1
+
+    def fits(self, text, context):
+        """Whether a request is read whole."""
+        return len(text) <= LONGEST and len(prompt.prompt_ids(self.tokenize, self.frame, text, context)) <= self.room()
 
     def tokenize(self, text, special):
         return self.llm.tokenize(text.encode("utf-8", "replace"), add_bos=False, special=special)

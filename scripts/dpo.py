@@ -16,7 +16,7 @@ from rows import read as read_rows
 from settings import decisive, parse_settings, stage_config
 from utils import data_dir, display, models_dir, need, read_json, read_jsonl
 
-HELD = 10  # one pair in so many is kept for the validation loss
+HELD = 10  # the pairs of one request in so many are kept for the validation loss
 
 
 def plan(settings, base=None):
@@ -75,9 +75,10 @@ def greedy_hits(model, tokenizer, frame, rows, batch=16):
 
 
 def split(pairs):
-    """(pairs to train on, pairs for the validation loss: none where there are few)."""
-    every = HELD if len(pairs) >= 2 * HELD else len(pairs) + 1
-    return [p for i, p in enumerate(pairs, 1) if i % every], pairs[every - 1 :: every]
+    """(pairs to train on, pairs for the validation loss: none of fewer than HELD requests). Both have words of their own, for twins share theirs."""
+    words = list(dict.fromkeys(p["instruction"] for p in pairs))
+    kept = set(words[HELD - 1 :: HELD])
+    return [p for p in pairs if p["instruction"] not in kept], [p for p in pairs if p["instruction"] in kept]
 
 
 def losses(training):
@@ -126,6 +127,7 @@ def main(argv):
 
     frame = read_json(sft / "prompt.json")
     model, tokenizer = base_model.load_tuned(sft, train=True)
+    learned, held = (Dataset.from_list(encode_pairs(some, tokenizer, frame)) for some in split(pairs))
     t = config["training"]
     if finetune.is_main():
         utils.header(
@@ -133,14 +135,13 @@ def main(argv):
             name=name,
             reference=f"{display(sft)} (merged)",
             device=base_model.device_name(),
-            pairs=len(pairs),
+            pairs=f"{len(learned)} and {len(held)} for the validation loss",
             epochs=t["num_train_epochs"],
             rate=t["learning_rate"],
             beta=t["beta"],
         )
     work = finetune.work_folder(folder, fingerprint)
     before = greedy_hits(model.eval(), tokenizer, frame, val)
-    learned, held = (Dataset.from_list(encode_pairs(some, tokenizer, frame)) for some in split(pairs))
     trainer = trainers.of_pairs()(
         model=model,
         args=DPOConfig(
@@ -172,7 +173,7 @@ def main(argv):
     finetune.promote(work, folder)
     goes_on = "the DPO model goes on" if gate["kept"] else "not better beyond chance: the SFT model goes on"
     print(
-        f"dpo: {len(pairs)} pairs in {seconds / 60:.1f} min; "
+        f"dpo: {len(learned)} pairs in {seconds / 60:.1f} min; "
         f"held-out rows right {gate['sft']} -> {gate['dpo']} of {gate['n']} (p = {gate['p']:.2f}): {goes_on}; next: just train-quantize name={name}"
     )
 

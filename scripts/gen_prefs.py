@@ -190,9 +190,12 @@ def main(argv):
             print(f"gen_prefs: {words.format(**counts)}")
     write_jsonl(out, pairs)
     kinds = Counter(
-        "questions" if scores.parse(p["chosen"])["type"] != "command" else "with context" if p["context"] else "without"
+        "questions"
+        if scores.parse(p["chosen"])["type"] != "command"
+        else f"commands {'with' if p['context'] else 'without'} context"
         for p in pairs
     )
+    shares = f" ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})" if kinds else ""
     facts = {
         "tried": tried,
         "pairs": len(pairs),
@@ -205,7 +208,7 @@ def main(argv):
     progress.done()
     print(
         f"gen_prefs: {wrong} of {tried} requests are answered wrong at least once in {number}; "
-        f"{len(pairs)} pairs ({kinds['with context']} commands with context, {kinds['without']} without, {kinds['questions']} questions) "
+        f"{len(pairs)} pairs{shares} "
         f"in {display(out)}; next: just train-dpo name={name}"
     )
 

@@ -7,7 +7,6 @@ The file carries its own contract (`clitron.*` metadata): CLI schema, prompt and
 """
 
 import json
-from pathlib import Path
 
 import calibration
 import prompt
@@ -28,7 +27,7 @@ MADE_UP = {"integer": 4821, "float": 48.21, "boolean": True, "string": "zeta-lan
 # types of arguments in which a made-up value can be told from one that was meant
 TAKEN = ("string", "path", "integer", "float")
 ARGS = '"args":'
-CUT = 0.4  # at most the confidence of an answer to a request whose end was not read: a host asks
+CUT = 0.4  # at most the confidence of an answer to a request that was not read whole: a host asks
 
 
 def contract(found, path):
@@ -47,7 +46,7 @@ class Interpreter(Decoder):
 
     def __init__(self, path, n_ctx=2048, facts=None):
         """facts: a contract in place of the file's own, for a GGUF that carries none."""
-        llm, found = load(Path(path), n_ctx)
+        llm, found = load(path, n_ctx)
         facts = facts or contract(found, path)
         self.facts = facts
         self.curves, self.weights, self.evidence = (
@@ -89,7 +88,7 @@ class Interpreter(Decoder):
             return self.free(start)
         answer = self.choose(start, text[:LONGEST], context)
         sure = calibration.apply(self.curves, answer["type"], answer["confidence"])
-        sure = min(sure, CUT) if len(text) > LONGEST else sure
+        sure = sure if self.fits(text, context) else min(sure, CUT)
         return dumps({**answer, "confidence": sure if raw else round(sure, 3)})
 
     def candidates(self, start, text, context):

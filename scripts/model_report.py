@@ -12,6 +12,7 @@ from report.card import card
 from report.model_page import page
 from utils import data_dir, models_dir, read_json, read_jsonl
 
+UNKNOWN = {None, "unknown"}  # which training a file is of, where a record or a file is older than that it says so
 PACKAGES = ("torch", "transformers", "peft", "trl", "llama-cpp-python", "llguidance")
 GOAL = 0.85  # of exact matches, and of clarification recall and precision, from which a model is called ready
 FEW = 200  # rows, under which shares alone say little
@@ -45,12 +46,15 @@ def record_of(name, path, quant):
 
 
 def evaluations(name):
-    """Every evaluation with scores of a GGUF that is still there: people's rows first, of these the most, then the data set's own."""
+    """Every evaluation with scores of a GGUF that is still there: the last training first, in it
+    people's rows, of these the most, then the data set's own."""
     folder = models_dir(name)
     there = {utils.digest(p) for p in folder.glob("*.gguf")}
     found = [read_json(p) for p in sorted(folder.glob("evaluation*.json"))]
-    current = (e for e in found if e and e.get("decisions") and e.get("model_digest") in there)
-    return sorted(current, key=lambda e: (e["own"], -e["n"], e["rows"]))
+    current = [e for e in found if e and e.get("decisions") and e.get("model_digest") in there]
+    newest = utils.digest(max(folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)) if current else None
+    last = {e.get("trained") for e in current if e["model_digest"] == newest}
+    return sorted(current, key=lambda e: (bool(last) and e.get("trained") not in last, e["own"], -e["n"], e["rows"]))
 
 
 def compared(e, others):
@@ -68,7 +72,7 @@ def compared(e, others):
             if difference > 0
             else "worse than"
         )
-        other = "" if e.get("trained") == o.get("trained") else " (another training)"
+        other = " (another training)" if len({e.get("trained"), o.get("trained")} - UNKNOWN) > 1 else ""
         out.append(
             f"{e['model']} is {word} {o['model']}{other}: {100 * difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {p:.2f}"
         )
@@ -198,8 +202,11 @@ def made_with(name):
         read_json(folder / "stage.json") or {}
         for folder in (data_dir(name), models_dir(name) / "sft", models_dir(name) / "dpo")
     )
-    out = {"base model": sft.get("base", "unknown"), "training rows": (data.get("written") or {}).get("train.jsonl")}
-    for stage, record in (("data", data), ("SFT", sft), ("DPO", dpo)):
+    out = {
+        "base model": sft.get("base", "unknown"),
+        "digest of train.jsonl": (data.get("written") or {}).get("train.jsonl"),
+    }
+    for stage, record in (("data", data), ("SFT", sft), *([("DPO", dpo)] if dpo.get("kept") else [])):
         settings = (record.get("fingerprint") or {}).get("settings") or {}
         for key, value in settings.items():
             parts = value.items() if key in ("training", "data") else [(key, value)]

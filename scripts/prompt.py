@@ -12,8 +12,9 @@ from rows import flatten
 MARK = "\u2063USER\u2063"  # stands for the user's text while the template is rendered
 # user_text() in words, for programs that have nothing but the GGUF
 RENDERING = (
-    'The user\'s turn is a line "group.field: value" for each field of the context, in the order given, then the request; text as it is, '
-    'other values as JSON; spaces and line ends in a line become one space, and "<|" becomes "< |".'
+    'The user\'s turn is a line "group.field: value" for each field of the context that has a value, in the order given, then the request '
+    "without white space around it. Text stands as it is, other values as json.dumps writes them; white space inside of such a line is "
+    'one space. "<|" is written "< |".'
 )
 
 

@@ -182,7 +182,7 @@ def test_the_model_is_missing(project):
 
 def test_the_model_is_broken(notes):
     name = "training/models/notes/clitron-notes-q4_k_m.gguf"
-    want = f"ask.py: {name} is not a complete GGUF file that llama.cpp can load; make it again with train-quantize"
+    want = f"ask.py: {name} cannot be loaded by llama.cpp: it is no GGUF file, or a part of one, or memory is short; make it again with train-quantize"
     assert notes.fails("ask.py", "name=notes", "show") == want
 
 

@@ -241,7 +241,10 @@ def test_a_model_that_was_cut_off(project, trained, tmp_path):
     model.write_bytes(whole[: len(whole) // 2])
     rows = tmp_path / "rows.jsonl"
     rows.write_text(GOOD)
-    want = "eval.py: training/models/notes/clitron-notes-f16.gguf is not a complete GGUF file that llama.cpp can load; make it again with train-quantize"
+    want = (
+        "eval.py: training/models/notes/clitron-notes-f16.gguf cannot be loaded by llama.cpp: it is no GGUF file, or a part of one, "
+        "or memory is short; make it again with train-quantize"
+    )
     assert project.fails("eval.py", "name=notes", "quant=f16", f"test={rows}") == want
     assert not (project.models() / "evaluation-rows.json").exists()
 

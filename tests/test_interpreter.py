@@ -168,12 +168,19 @@ def test_any_request_gets_a_valid_answer(used, dictate, number):
     assert 0 < answer["confidence"] < 1
 
 
-@pytest.mark.parametrize(("more", "sure"), [(0, True), (1, False)])
-def test_a_request_whose_end_was_not_read_is_never_a_sure_one(used, dictate, more, sure):
-    """A value may be torn, or the end may take it all back."""
-    text = "list all " + "x" * (decoder.LONGEST - 9 + more)
+@pytest.mark.parametrize(
+    ("text", "context", "sure"),
+    [
+        ("list all " + "x" * (decoder.LONGEST - 9), None, True),
+        ("list all " + "x" * (decoder.LONGEST - 8), None, False),
+        ("list all " + "7" * (decoder.LONGEST - 9), None, False),  # a token each: more than there is room for
+        ("list all", {"notes": {"current_folder": "7 " * 1000}}, False),
+    ],
+)
+def test_a_request_that_was_not_read_whole_is_never_a_sure_one(used, dictate, text, context, sure):
+    """A value may be torn, or what was left out may take it all back."""
     dictate(used, LIST, lead=14.0, computed=1)
-    answer = assert_valid(used.complete(text), used.schema)
+    answer = assert_valid(used.complete(text, context), used.schema)
     assert (answer["confidence"] > CUT) is sure
     assert (used.action(answer)[0] != "ask") is sure
 
@@ -783,7 +790,10 @@ def refused(tmp_path, capsys, monkeypatch):
     return make
 
 
-BROKEN = "{} is not a complete GGUF file that llama.cpp can load; make it again with train-quantize"
+BROKEN = (
+    "{} cannot be loaded by llama.cpp: it is no GGUF file, or a part of one, or memory is short; "
+    "make it again with train-quantize"
+)
 
 
 def test_a_file_that_was_cut_off_anywhere(model, tmp_path, refused):

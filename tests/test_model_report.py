@@ -2,6 +2,8 @@
 
 import copy
 import json
+import math
+import os
 import re
 from html.parser import HTMLParser
 
@@ -145,8 +147,21 @@ def test_better_is_said_only_where_the_test_says_so(facts):
     assert "no different beyond chance from clitron-notes-q8.gguf: +2.5 points" in lines[0]
     assert "is better than clitron-notes-q2.gguf: +75.0 points" in lines[1]
     assert "is worse than" in model_report.compared(bad, [good])[0]
-    old = {**same, "trained": "before"}
-    assert "chance from clitron-notes-q8.gguf (another training):" in model_report.compared(good, [old])[0]
+    now, old = ({**e, "trained": when} for e, when in ((good, "now"), (same, "before")))
+    assert "chance from clitron-notes-q8.gguf (another training):" in model_report.compared(now, [old])[0]
+    for e, o in ((good, old), (now, same), (now, {**old, "trained": "now"})):
+        assert "(another training)" not in model_report.compared(e, [o])[0]
+
+
+def test_the_last_training_is_believed_before_the_one_before_it(facts):
+    old = facts.folder / "clitron-notes-q8_0.gguf"
+    utils.write_text(old, "old weights")
+    os.utime(old, (1, 1))
+    before = evaluation(
+        60, 0, rows="a", of="2" * 16, trained="before", model_digest=utils.digest(old), model=f"x/{old.name}"
+    )
+    made = facts(**{"evaluation-a.q8_0": before, "evaluation-a": evaluation(10, 10, rows="a", trained="now")})
+    assert "50 % of 20" in made["verdict"]
 
 
 def test_of_two_files_of_peoples_rows_the_larger_one_is_believed(facts):
@@ -175,6 +190,10 @@ def test_files_of_one_name_in_two_folders_keep_an_evaluation_each(tmp_path, monk
 
 def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
     log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "eval_loss": 1.1}, {"step": 2, "eval_exact_match": 0.5}]
+    log += [{"step": 2, "eval_perplexity": 3.0, "loss": math.inf}, {"step": 2, "eval_seconds_per_answer": 0.5}]
+    utils.write_jsonl(
+        facts.folder / "dpo" / "log.jsonl", [{"step": 1, "loss": math.nan, "eval_rewards/accuracies": 1.0}]
+    )
     utils.write_jsonl(facts.folder / "sft" / "log.jsonl", log)
     utils.write_json(facts.folder / "sft" / "stage.json", {"seconds": 600, "validation_loss": [1.1], "base": "x"})
     made = facts(**{"evaluation-people": evaluation(20, 12, [READ, ASK])})
@@ -183,7 +202,11 @@ def test_page_and_card_are_whole_and_escape_what_people_typed(facts):
     assert "read &lt;3&gt;" in html
     assert "<3>" not in html
     assert "&lt;table&gt;" in html
-    assert "SFT: loss" in html
+    sft = ("loss", "perplexity", "validation rows, without a grammar", "an answer, without a grammar")
+    assert [title for title in sft if f"<h3>SFT: {title}</h3>" not in html] == []
+    assert "DPO: pairs told apart" in html
+    assert "DPO: loss" not in html
+    assert "nan" not in html
     assert html.count("<article>") == 13
     assert "expected <code>notes read 3</code>" in html
     assert "answered <code>notes read --raw 3</code>" in html
@@ -217,10 +240,12 @@ def test_what_it_was_made_with(facts):
     utils.write_json(facts.folder / "sft" / "stage.json", {"base": "x", "fingerprint": sft})
     dpo = {"settings": {"seed": 3, "training": {"beta": 0.2, "names": ["a", "b"]}, "model": {"samples": 2}}}
     utils.write_json(facts.folder / "dpo" / "stage.json", {"fingerprint": dpo})
+    assert "DPO beta" not in model_report.made_with("notes")  # it did not go on
+    utils.write_json(facts.folder / "dpo" / "stage.json", {"fingerprint": dpo, "kept": True})
     made = model_report.made_with("notes")
     assert made == {
         "base model": "x",
-        "training rows": "abc",
+        "digest of train.jsonl": "abc",
         "data num": 60,
         "data seed": 3,
         "SFT learning_rate": 0.1,

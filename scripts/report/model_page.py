@@ -1,6 +1,7 @@
 """The report of a model as a page: page(facts) takes what model_report.facts() makes."""
 
 import json
+import math
 from html import escape
 
 from report import charts
@@ -133,6 +134,11 @@ on this machine.{perplexity}{few}</p>{better}
 <div class="grid">{"".join(mistake(m) for m in worst) or "<p>None.</p>"}</div>"""
 
 
+def drawable(value):
+    """Whether a value of a log is a number that has a place on a chart: a training that went wrong logs others."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 CURVES = (  # of a trainer's log: title, unit, range, {words: key}
     ("loss", "loss", None, {"training": "loss", "validation": "eval_loss"}),
     ("perplexity", "perplexity", None, {"validation": "eval_perplexity"}),
@@ -153,7 +159,7 @@ def curves(logs):
     for stage, log in logs.items():
         for title, unit, span, keys in CURVES:
             lines = {
-                words: [(entry["step"], entry[key]) for entry in log if isinstance(entry.get(key), int | float)]
+                words: [(entry["step"], entry[key]) for entry in log if drawable(entry.get(key))]
                 for words, key in keys.items()
             }
             lines = {words: points for words, points in lines.items() if points}
