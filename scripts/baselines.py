@@ -241,18 +241,31 @@ def shots(train, number=8):
     return some + answers[False][: number - len(some)]
 
 
+class Template:
+    """The chat template of a GGUF, called as prompt.frame() calls that of a tokenizer: importing transformers takes seconds."""
+
+    def __init__(self, llm):
+        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        self.eos_token = llm.detokenize([llm.token_eos()], special=True).decode()
+        self.render = Jinja2ChatFormatter(llm.metadata["tokenizer.chat_template"], self.eos_token, "")
+
+    def apply_chat_template(self, messages, tokenize, add_generation_prompt):
+        return self.render(messages=messages).prompt
+
+
 def few_shot(train, schema):
     import base_model
+    import decoder
     import prompt
     from interpreter import Interpreter
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base_model.unpacked())
-    some = shots(train)
-    frame = prompt.frame(tokenizer, schema, some)
-    while some and len(tokenizer(frame["prefix"])["input_ids"]) > MOST_SHOWN:
+    llm, _ = decoder.load(base_model.BUNDLED_GGUF, 2048)
+    template, some = Template(llm), shots(train)
+    frame = prompt.frame(template, schema, some)
+    while some and len(llm.tokenize(frame["prefix"].encode(), special=True)) > MOST_SHOWN:
         some.pop()
-        frame = prompt.frame(tokenizer, schema, some)
+        frame = prompt.frame(template, schema, some)
     model = Interpreter(base_model.BUNDLED_GGUF, facts={"schema": schema.raw, "prompt": frame})
     longest = max((r["output"] for r in train), key=len)
     model.most = len(model.tokenize(longest, False))  # it often comes to no end, which counts as a question

@@ -93,6 +93,18 @@ def test_shots_show_questions_and_commands_with_and_without_context():
     assert found == baselines.shots(TRAIN, 8)
 
 
+def test_the_template_of_a_gguf_is_that_of_its_tokenizer():
+    import base_model
+    import decoder
+    import prompt
+    from transformers import AutoTokenizer
+
+    llm, _ = decoder.load(base_model.BUNDLED_GGUF, 512)
+    some = baselines.shots(TRAIN, 4)
+    want = prompt.frame(AutoTokenizer.from_pretrained(base_model.unpacked()), NOTES, some)
+    assert prompt.frame(baselines.Template(llm), NOTES, some) == want
+
+
 @pytest.mark.slow
 def test_the_untuned_base_with_shots_answers_by_the_grammar():
     answer = baselines.few_shot(TRAIN, NOTES)
