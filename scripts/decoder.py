@@ -67,6 +67,8 @@ def load(path, n_ctx):
 class Decoder:
     """Not thread-safe: it keeps one KV cache, of which the constant start of the prompt is reused."""
 
+    most = None  # tokens of an answer by the grammar, where that is not MOST_TOKENS
+
     def __init__(self, llm, schema, frame, branch=True):
         """llm: of load(); schema: of its CLI; frame: the parts of its prompt (prefix, suffix, eos); branch: follow close choices."""
         import llama_cpp
@@ -78,7 +80,7 @@ class Decoder:
         self.eos = self.tokenize(self.frame["eos"], True)[-1]
         self.vocabulary = lltokenizer_from_vocab(self.vocab, eos_token=self.eos)
         self.matcher, self.branch = self.new_matcher(), branch
-        self.cached, self.most = [], MOST_TOKENS
+        self.cached = []
 
     def new_matcher(self):
         """llguidance's matcher at the start of an answer (each answer works on a copy of it)."""
@@ -128,8 +130,7 @@ class Decoder:
         if matcher.validate_tokens(list(head)) < len(head) or not matcher.consume_tokens(list(head)):
             return None
         written = b"".join(map(self.piece, head))  # bytes: a letter may take several tokens
-        most = min(self.most, MOST_TOKENS)
-        while len(tokens) - len(start) < most and sure >= least:
+        while len(tokens) - len(start) < (self.most or MOST_TOKENS) and sure >= least:
             forced = matcher.compute_ff_tokens()
             matcher.consume_tokens(forced)
             tokens += forced

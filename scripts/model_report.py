@@ -49,10 +49,10 @@ def evaluations(name):
     """Every evaluation with scores of a GGUF that is still there: the last training first, in it
     people's rows, of these the most, then the data set's own."""
     folder = models_dir(name)
-    there = {utils.digest(p) for p in folder.glob("*.gguf")}
+    there = {utils.digest(p): p.stat().st_mtime for p in folder.glob("*.gguf")}
     found = [read_json(p) for p in sorted(folder.glob("evaluation*.json"))]
     current = [e for e in found if e and e.get("decisions") and e.get("model_digest") in there]
-    newest = utils.digest(max(folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)) if current else None
+    newest = max(there, key=there.get, default=None)
     last = {e.get("trained") for e in current if e["model_digest"] == newest}
     return sorted(current, key=lambda e: (bool(last) and e.get("trained") not in last, e["own"], -e["n"], e["rows"]))
 

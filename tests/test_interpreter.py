@@ -798,7 +798,7 @@ BROKEN = (
 
 def test_a_file_that_was_cut_off_anywhere(model, tmp_path, refused):
     path, whole = tmp_path / "cut.gguf", model.read_bytes()
-    for length in (0, 3, 4, 20, 1000, len(whole) // 100, len(whole) // 2, len(whole) - 100_000, len(whole) - 1000):
+    for length in [*range(0, 300, 37), *range(0, len(whole), len(whole) // 24), len(whole) - 1]:
         path.write_bytes(whole[:length])
         assert refused(Interpreter, path) == BROKEN.format(path), length
 

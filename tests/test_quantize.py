@@ -147,6 +147,7 @@ def test_contract_of_the_file(trained, tiny_base):
     found = contract(load(trained.models() / F16, 512)[1], F16)
     schema = cli_schema.load("notes")
     curves, headline = json.loads(found.pop("calibration")), json.loads(found.pop("scores"))
+    assert re.fullmatch(rf"{re.escape(utils.VERSION)}\+[0-9a-f]{{16}}", found["code"])
     gate = read_json(trained.models() / "clitron-notes-f16.json")["parity"]
     share = {k: headline["exact_match"][k] for k in ("hits", "n")}
     assert (headline["rows"], share) == ("validation", {"hits": gate["right"], "n": gate["rows"]})
@@ -184,6 +185,8 @@ def test_the_gate_says_what_it_found(trained):
 
 
 def test_what_quantization_changes_is_counted_in_pairs(trained, project):
+    from interpreter import Interpreter
+
     shutil.copytree(trained.data(), project.data())
     shutil.copytree(trained.models() / "sft", project.models() / "sft")
     done = project.run("quantize.py", *(w.replace("quant=f16", "quant=q8_0") for w in trained.words))
@@ -191,7 +194,10 @@ def test_what_quantization_changes_is_counted_in_pairs(trained, project):
     gate = read_json(project.models() / "clitron-notes-q8_0.json")["parity"]
     half = read_json(trained.models() / "clitron-notes-f16.json")["parity"]
     assert (gate["greedy_equal"], gate["greedy_rows"]) == (half["greedy_equal"], half["greedy_rows"])
-    assert 0 <= gate["quant_equal"] <= gate["greedy_rows"]
+    some = parity.rows_for(utils.read_jsonl(trained.data() / "train_val.jsonl"), 0)[: parity.GREEDY]
+    files = trained.models() / F16, project.models() / "clitron-notes-q8_0.gguf"
+    plain, small = (parity.written(Interpreter(path), some) for path in files)
+    assert gate["quant_equal"] == sum(a == b for a, b in zip(plain, small, strict=True))
     assert gate["paired_rows"] == min(gate["rows"], parity.PAIRED)
     assert gate["difference"] == pytest.approx((gate["exact"] - gate["f16_exact"]) / gate["paired_rows"])
     assert gate["ci95"][0] <= gate["difference"] <= gate["ci95"][1]
